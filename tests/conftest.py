@@ -1,0 +1,5 @@
+"""Shapes and dtypes of every annotated array are checked at run time in the tests."""
+
+from jaxtyping import install_import_hook
+
+install_import_hook(["backend"], "beartype.beartype")
