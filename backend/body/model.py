@@ -54,7 +54,7 @@ class PosedBody:
 
 
 class BodyModel(Protocol):
-    """A parametric body: ``AnnyBody`` ships with us, ``SmplxBody`` reads the user's licensed files."""
+    """A parametric body: ``AnnyBody`` ships with us, ``SmplxBody`` reads the user's files."""
 
     name: str
     licence: str

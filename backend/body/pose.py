@@ -14,8 +14,8 @@ from shared_protocol.skeleton import N_JOINTS, POSE_SLICES
 class BodyPose:
     """SMPL-X style parameters of one body in the world frame.
 
-    World vertex = scale * LBS(betas, full_pose) + transl. SMPL-X itself has no ``scale``; it is 1 for
-    imported parameter files and lets a photo (which has no scale) be set to a stature in metres.
+    World vertex = scale * LBS(betas, full_pose) + transl. SMPL-X itself has no ``scale``; it is 1
+    for imported parameter files and lets a photo (which has no scale) be set to a stature.
 
     Attributes:
         betas: shape coefficients of the body model called ``model``.
