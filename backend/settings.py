@@ -6,7 +6,8 @@ paper's text and, where it is silent, the released configuration (docs/method.md
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import dataclasses
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Preset = Literal["draft", "standard", "paper"]
@@ -87,11 +88,15 @@ class OptimizationSettings:
     """Adam, of the networks; the hash tables take ``table_learning_rate``."""
     table_learning_rate: float = 1e-2
     """Adam, of the hash tables."""
+    decay_from: float = 0.4
+    """Fraction of the run after which the learning rates fall exponentially."""
+    final_learning_rate: float = 0.1
+    """Learning rates at the end, relative to their start."""
     preview_every: int = 50
     """Steps between preview meshes."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
-    losses: LossSettings = field(default_factory=LossSettings)
+    losses: LossSettings = dataclasses.field(default_factory=LossSettings)
 
 
 @dataclass(frozen=True)
@@ -116,10 +121,10 @@ class GenerateSettings:
     """Stature of the finished character."""
     working_resolution: int = 512
     """Side of the square crop that the losses see."""
-    field: FieldSettings = field(default_factory=FieldSettings)
-    rendering: RenderingSettings = field(default_factory=RenderingSettings)
-    optimization: OptimizationSettings = field(default_factory=OptimizationSettings)
-    meshing: MeshingSettings = field(default_factory=MeshingSettings)
+    field: FieldSettings = dataclasses.field(default_factory=FieldSettings)
+    rendering: RenderingSettings = dataclasses.field(default_factory=RenderingSettings)
+    optimization: OptimizationSettings = dataclasses.field(default_factory=OptimizationSettings)
+    meshing: MeshingSettings = dataclasses.field(default_factory=MeshingSettings)
 
 
 def preset_settings(preset: Preset) -> GenerateSettings:

@@ -1,0 +1,229 @@
+"""run.json: what ran, with what, for how long, and what it cost.
+
+:class:`RunRecorder` watches the events of a run (it is itself an ``OnEvent``) and passes them on;
+:meth:`RunRecorder.report` freezes what it saw. Nothing in a report names a folder of the machine:
+inputs are listed by file name, size and SHA-256.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from backend.events import Event, OnEvent, StageFinished, StageStarted, Step, Warned, ignore_events
+from backend.process_memory import peak_memory_mb
+from backend.threads import usable_cores
+
+FORMAT = "humanref-run"
+FORMAT_VERSION = 1
+
+# What a result depends on; optional ones are listed only where they are installed.
+REPORTED_PACKAGES = (
+    "humanref",
+    "torch",
+    "numpy",
+    "numba",
+    "scipy",
+    "mediapipe",
+    "opencv-contrib-python",
+    "pillow",
+    "trimesh",
+    "pymcubes",
+    "fast-simplification",
+    "pygltflib",
+    "diffusers",
+    "transformers",
+    "smplx",
+)
+
+LOSS_HISTORY_POINTS = 100
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of :data:`REPORTED_PACKAGES`, and Python's own."""
+    versions = {"python": platform.python_version()}
+    for name in REPORTED_PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file that went into a run."""
+
+    name: str
+    size: int
+    """Bytes."""
+    sha256: str
+    """Hexadecimal."""
+
+    @staticmethod
+    def of(path: Path) -> InputFile:
+        """Digest of a file on disk. Raises OSError when it cannot be read."""
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return InputFile(path.name, path.stat().st_size, digest)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """The contents of run.json; times in seconds, memory in MiB (2^20 bytes)."""
+
+    started: str
+    """UTC, ISO 8601."""
+    seconds: float
+    seed: int
+    device: str
+    guidance: str
+    settings: Mapping[str, Any]
+    providers: Mapping[str, str]
+    """Stage name -> "provider: why"."""
+    inputs: Mapping[str, InputFile] = field(default_factory=dict)
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """Seconds a stage took, in the order they ran; the same stage run twice is summed."""
+    losses: Mapping[str, float] = field(default_factory=dict)
+    """Weighted losses of the last step."""
+    loss_history: tuple[Mapping[str, float], ...] = ()
+    """At most about 100 evenly spread steps: {"step": ..., loss: value, ...}."""
+    peak_memory_mb: float = 0.0
+    warnings: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=package_versions)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
+    """Numbers about the result that a stage wants kept (faces, reprojection error, ...)."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary of JSON types only; numbers that are not finite become null."""
+        content = {"format": FORMAT, "version": FORMAT_VERSION, **dataclasses.asdict(self)}
+        return {key: _plain(value) for key, value in content.items()}
+
+
+class RunRecorder:
+    """An observer that remembers stages, losses and warnings and passes every event on."""
+
+    def __init__(
+        self, on_event: OnEvent = ignore_events, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._on_event = on_event
+        self._clock = clock
+        self._start = clock()
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._stages: dict[str, float] = {}
+        self._providers: dict[str, str] = {}
+        self._inputs: dict[str, InputFile] = {}
+        self._warnings: list[str] = []
+        self._losses: dict[str, float] = {}
+        self._history: list[dict[str, float]] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StageStarted) and event.provider:
+            self._providers.setdefault(event.stage, event.provider)
+        elif isinstance(event, StageFinished):
+            self._stages[event.stage] = self._stages.get(event.stage, 0.0) + event.seconds
+        elif isinstance(event, Warned):
+            self.warn(event.message)
+        elif isinstance(event, Step) and event.losses:
+            self._losses = {name: float(value) for name, value in event.losses.items()}
+            every = max(1, math.ceil(event.total / LOSS_HISTORY_POINTS))
+            if event.step % every == 0 or event.step == event.total:
+                self._history.append({"step": event.step, **self._losses})
+        self._on_event(event)
+
+    def warn(self, message: str) -> None:
+        """Keep a warning once, however often it is said."""
+        if message not in self._warnings:
+            self._warnings.append(message)
+
+    def add_providers(self, providers: Mapping[str, str]) -> None:
+        """Stage -> "provider: why"; replaces what the stage's own event said."""
+        self._providers.update(providers)
+
+    def add_input(self, role: str, path: Path | None) -> None:
+        """Digest an input file; ``None`` (not given) adds nothing."""
+        if path is not None:
+            self._inputs[role] = InputFile.of(path)
+
+    def report(
+        self,
+        settings: Any,
+        guidance: str,
+        device: str,
+        results: Mapping[str, Any] | None = None,
+    ) -> RunReport:
+        """What was seen so far.
+
+        Args:
+            settings: the dataclass of settings the run used; its ``seed`` is repeated on top.
+            guidance: the guidance's own honest description, never just its name.
+            device: the torch device that did the work, and why.
+            results: numbers about the result to keep.
+        """
+        return RunReport(
+            started=self._started,
+            seconds=self._clock() - self._start,
+            seed=int(settings.seed),
+            device=device,
+            guidance=guidance,
+            settings=dataclasses.asdict(settings),
+            providers=dict(self._providers),
+            inputs=dict(self._inputs),
+            stages=dict(self._stages),
+            losses=dict(self._losses),
+            loss_history=tuple(self._history),
+            peak_memory_mb=peak_memory_mb(),
+            warnings=tuple(self._warnings),
+            machine={
+                "system": f"{platform.system()} {platform.machine()}",
+                "cores": usable_cores(),
+                "processor": platform.processor() or platform.machine(),
+                "executable": Path(sys.executable).name,
+            },
+            results=dict(results or {}),
+        )
+
+    def complete(self, report: RunReport) -> RunReport:
+        """``report`` of an inner part, widened to everything this recorder saw around it."""
+        return dataclasses.replace(
+            report,
+            started=self._started,
+            seconds=self._clock() - self._start,
+            stages={**report.stages, **self._stages},
+            providers={**self._providers, **report.providers},
+            inputs={**report.inputs, **self._inputs},
+            losses=report.losses or dict(self._losses),
+            loss_history=report.loss_history or tuple(self._history),
+            warnings=tuple(dict.fromkeys((*report.warnings, *self._warnings))),
+            peak_memory_mb=peak_memory_mb(),
+        )
+
+
+def _plain(value: Any) -> Any:
+    """JSON types only: numpy scalars to Python's, paths to names, tuples to lists, NaN to None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, bool | str) or value is None:
+        return value
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value
+    return str(value)

@@ -1,0 +1,120 @@
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.devices import choose_device
+from backend.errors import HumanRefError
+from backend.events import StageFinished, StageStarted, Step, Warned
+from backend.process_memory import peak_memory_mb
+from backend.run_report import InputFile, RunRecorder
+from backend.settings import preset_settings
+
+
+class Clock:
+    """A clock the test moves by hand."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_recorder_keeps_what_it_sees_and_passes_it_on(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"not really a picture")
+    seen: list[object] = []
+    clock = Clock()
+    recorder = RunRecorder(seen.append, clock)
+    events = [
+        StageStarted("fitting", "smplify: ships with us"),
+        StageFinished("fitting", 1.5),
+        StageFinished("fitting", 0.5),
+        Warned("cropped", "The feet are outside the photo."),
+        Warned("cropped", "The feet are outside the photo."),
+        *(Step("optimization", k, 800, 1.0, {"rgb": float(k)}) for k in range(1, 801)),
+    ]
+    for event in events:
+        recorder(event)
+    recorder.add_input("photo", photo)
+    recorder.add_input("mask", None)
+    clock.now += 42.0
+    settings = replace(preset_settings("draft"), seed=7)
+    report = recorder.report(settings, "mirror baseline: not Ref-SDS", "cpu")
+
+    assert seen == events
+    assert report.seconds == 42.0
+    assert report.stages == {"fitting": 2.0}
+    assert report.providers == {"fitting": "smplify: ships with us"}
+    assert report.warnings == ("The feet are outside the photo.",)
+    assert report.losses == {"rgb": 800.0}
+    assert len(report.loss_history) == 100
+    assert report.loss_history[-1] == {"step": 800, "rgb": 800.0}
+    assert report.seed == 7
+    assert set(report.inputs) == {"photo"}
+    assert report.inputs["photo"].sha256 == hashlib.sha256(photo.read_bytes()).hexdigest()
+
+
+def test_json_is_strict_and_names_no_folder(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"x")
+    recorder = RunRecorder()
+    recorder.add_input("photo", photo)
+    recorder(Step("optimization", 1, 1, 0.0, {"rgb": float("nan"), "iou": float(np.float32(0.5))}))
+    report = recorder.report(
+        preset_settings("standard"),
+        "none",
+        "cpu",
+        results={"height": np.float32(1.75), "faces": np.int64(60_000), "at": photo},
+    )
+    text = json.dumps(report.to_json(), allow_nan=False)
+    content = json.loads(text)
+    assert str(tmp_path) not in text
+    assert content["losses"] == {"rgb": None, "iou": 0.5}
+    assert content["results"]["faces"] == 60_000
+    assert content["settings"]["optimization"]["steps"] == 800
+    assert content["versions"]["torch"]
+
+
+def test_complete_adds_the_stages_around_an_inner_report() -> None:
+    inner, outer = RunRecorder(), RunRecorder()
+    outer(StageFinished("segmentation", 0.25))
+    outer.warn("Two people were found; the larger one was taken.")
+    for recorder in (inner, outer):
+        recorder(StageFinished("optimization", 3.0))
+    whole = outer.complete(inner.report(preset_settings("draft"), "none", "cpu"))
+    assert whole.stages == {"segmentation": 0.25, "optimization": 3.0}
+    assert whole.warnings == ("Two people were found; the larger one was taken.",)
+
+
+def test_digest_matches_hashlib_on_a_long_file(tmp_path: Path) -> None:
+    path = tmp_path / "long.bin"
+    path.write_bytes(bytes(range(256)) * 9000)
+    assert InputFile.of(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert InputFile.of(path).size == 256 * 9000
+
+
+def test_peak_memory_grows_by_what_is_touched() -> None:
+    before = peak_memory_mb()
+    block = np.ones(2**25, np.float64)
+    # Resident pages: 256 MiB are touched, so the peak cannot be below them.
+    assert peak_memory_mb() >= before
+    assert peak_memory_mb() > block.nbytes / 2**20
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("cpu").device.type == "cpu"
+    assert choose_device("auto").device.type == "cpu"
+    assert choose_device("auto").why
+    with pytest.raises(HumanRefError) as cuda:
+        choose_device("cuda")
+    assert cuda.value.code == "cuda_missing"
+    with pytest.raises(HumanRefError) as unknown:
+        choose_device("tpu")
+    assert unknown.value.code == "device_unknown"
