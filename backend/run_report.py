@@ -94,9 +94,9 @@ class RunReport:
     inputs: Mapping[str, InputFile] = field(default_factory=dict)
     stages: Mapping[str, float] = field(default_factory=dict)
     """Seconds a stage took, in the order they ran; the same stage run twice is summed."""
-    losses: Mapping[str, float] = field(default_factory=dict)
+    losses: Mapping[str, int | float] = field(default_factory=dict)
     """Weighted losses of the last step."""
-    loss_history: tuple[Mapping[str, float], ...] = ()
+    loss_history: tuple[Mapping[str, int | float], ...] = ()
     """At most about 100 evenly spread steps: {"step": ..., loss: value, ...}."""
     peak_memory_mb: float = 0.0
     warnings: tuple[str, ...] = ()
@@ -126,7 +126,7 @@ class RunRecorder:
         self._inputs: dict[str, InputFile] = {}
         self._warnings: list[str] = []
         self._losses: dict[str, float] = {}
-        self._history: list[dict[str, float]] = []
+        self._history: list[dict[str, int | float]] = []
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageStarted) and event.provider:
