@@ -22,14 +22,17 @@ class Photo:
     matte: Float[np.ndarray, "h w"] | None = None
     notes: tuple[str, ...] = ()
     """What was done on loading that a user should know ("greyscale", "scaled from 50 MP", ...)."""
+    source_size: tuple[int, int] | None = None
+    """Width and height of the file itself, upright, before any scaling; None without a file."""
 
 
 @dataclass(frozen=True)
 class Landmarks:
     """MediaPipe landmarks of one person.
 
-    2D points are photo pixels (see geometry.frames). 3D points are metres in world-frame axes (x = the
-    picture's right, which is the person's left when they face the camera; y up; z towards the camera).
+    2D points are photo pixels (see geometry.frames). 3D points are metres in world-frame axes (x =
+    the picture's right, which is the person's left when they face the camera; y up; z towards the
+    camera).
     """
 
     body: Float[np.ndarray, "33 2"]
@@ -44,7 +47,7 @@ class Landmarks:
     right_hand_3d: Float[np.ndarray, "21 3"] | None = None
     face: Float[np.ndarray, "478 2"] | None = None
     face_3d: Float[np.ndarray, "478 3"] | None = None
-    """Pixels in x, y directions of the world axes (y up, z towards the camera), relative to the nose tip."""
+    """Pixels along the world's axes (y up, z towards the camera), relative to the nose tip."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,9 @@ class Subject:
 class NormalMaps:
     """Front and back normals of the clothed person on the square crop, row 0 on top.
 
-    World-frame unit vectors (not flipped for the back view). The back map is the picture an orthographic
-    camera at azimuth 180 sees. ``*_weight`` in [0, 1] says how far a pixel may be trusted.
+    World-frame unit vectors (not flipped for the back view). The back map is the picture an
+    orthographic camera at azimuth 180 sees. ``*_weight`` in [0, 1] says how far a pixel may be
+    trusted.
     """
 
     front: Float[np.ndarray, "n n 3"]
