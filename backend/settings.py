@@ -32,6 +32,8 @@ class FieldSettings:
     """Width of both two-layer networks."""
     sdf_levels: int = 8
     """The SDF network reads only these coarsest levels; colour reads all."""
+    body_grid: int = 192
+    """Edge of the grid that holds the body's SDF, which the networks correct."""
     alpha_init: float = 0.3
     """p0 of the learnable density sharpness alpha = exp(10 p)."""
     encoding: EncodingName = "auto"
@@ -84,6 +86,8 @@ class OptimizationSettings:
     """Fraction of the run at whose end the finest resolution is reached."""
     rays: int = 4096
     """Rays a step (a random subset of the picture's pixels when it has more)."""
+    unseen_share: float = 0.4
+    """Share of the rays that go to unseen views (back normals, guidance)."""
     learning_rate: float = 1e-3
     """Adam, of the networks; the hash tables take ``table_learning_rate``."""
     table_learning_rate: float = 1e-2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -53,6 +53,7 @@ class PosedBody:
     regions: UInt8[np.ndarray, "v"]
 
 
+@runtime_checkable
 class BodyModel(Protocol):
     """A parametric body: ``AnnyBody`` ships with us, ``SmplxBody`` reads the user's files."""
 

@@ -1,0 +1,145 @@
+"""The mirror baseline: the photo carried through the body to its back, without the face.
+
+Not the paper's Ref-SDS: a plain baseline that stands in where no prior is asked for. A surface point
+takes the photo's colour at its own (x, y): the front picture where it faces the camera, a picture
+whose face is replaced by the hair around it where it faces away.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from backend.guidance.protocol import GuidedRays
+
+# Silhouette pixels mix with the background; colours are carried outwards from this far inside.
+_EDGE_PIXELS = 4
+
+
+def extend_colors(
+    rgb: Float[np.ndarray, "n n 3"], inside: Bool[np.ndarray, "n n"]
+) -> Float[np.ndarray, "n n 3"]:
+    """Give every pixel outside ``inside`` the colour of its nearest pixel inside (all black if none)."""
+    if not inside.any():
+        return np.zeros_like(rgb)
+    _, labels = cv2.distanceTransformWithLabels(
+        (~inside).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    lookup = np.zeros((labels.max() + 1, 3), rgb.dtype)
+    lookup[labels[inside]] = rgb[inside]
+    return lookup[labels]
+
+
+def hide_face(
+    rgb: Float[np.ndarray, "n n 3"],
+    face: Bool[np.ndarray, "n n"],
+    head: Bool[np.ndarray, "n n"],
+) -> Float[np.ndarray, "n n 3"]:
+    """Paint hair over a face, for the picture of the back of the head.
+
+    Args:
+        rgb: the photo's crop, colours already extended past the silhouette.
+        face: the face's outline, filled.
+        head: the head region of the parsing (face, hair and neck).
+
+    Each face pixel takes the colour of the hair beside and above it; below the level of the mouth the
+    neck keeps its skin. Without visible hair (a bald or covered head) the head's own upper rim serves.
+    """
+    if not face.any():
+        return rgb
+    rows = np.nonzero(face.any(1))[0]
+    top, bottom = int(rows.min()), int(rows.max())
+    nape = top + int(round(0.85 * (bottom - top)))
+    height = max(1, bottom - top)
+    above = np.zeros_like(face)
+    above[: top + int(0.25 * height)] = True
+    margin = cv2.dilate(face.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=2) > 0
+    hair = head & ~margin & above
+    if hair.sum() < 12:
+        rim = np.zeros_like(face)
+        rim[top : top + max(2, height // 8)] = True
+        hair = face & rim
+    paint = head.copy()
+    paint[nape:] = False
+    paint[: top - height] = False
+    # Mean tone plus the hair's own texture, tiled by reflection: smooth fills look like plastic.
+    tone = np.median(rgb[hair], axis=0)
+    near = extend_colors(rgb, hair)
+    soft = cv2.GaussianBlur(near.astype(np.float32), (0, 0), max(1.0, height / 10))
+    rng = np.random.default_rng(0)
+    samples = rgb[hair]
+    grain = samples[rng.integers(0, len(samples), face.shape)] - tone
+    grain = cv2.GaussianBlur(grain.astype(np.float32), (0, 0), 1.0)
+    painted = (0.5 * soft + 0.5 * tone + grain).clip(0, 1).astype(rgb.dtype)
+    weight = cv2.GaussianBlur((paint & ~hair).astype(np.float32), (0, 0), 1.5)[..., None]
+    return (rgb * (1 - weight) + painted * weight).astype(rgb.dtype)
+
+
+class MirrorGuidance:
+    """Colours of unseen sides from the photo's own pixels at the same place (see module text)."""
+
+    name = "mirror"
+    description = "mirror baseline: the photo carried to the back without its face; not Ref-SDS"
+
+    def __init__(
+        self,
+        rgb: Float[np.ndarray, "n n 3"],
+        mask: Float[np.ndarray, "n n"],
+        face: Bool[np.ndarray, "n n"],
+        head: Bool[np.ndarray, "n n"],
+        known: Bool[np.ndarray, "n n"],
+        device: torch.device,
+    ) -> None:
+        """Args are maps of the square crop; ``known`` marks the part that the photo covers."""
+        kernel = cv2.getStructuringElement(
+            cv2.MORPH_ELLIPSE, (2 * _EDGE_PIXELS + 1, 2 * _EDGE_PIXELS + 1)
+        )
+        inside = cv2.erode(((mask > 0.5) & known).astype(np.uint8), kernel) > 0
+        front = extend_colors(rgb, inside if inside.any() else (mask > 0.5) & known)
+        back = hide_face(front, face, head)
+        self.front_texture, self.back_texture = front, back
+        stacked = np.stack([front, back]).transpose(0, 3, 1, 2).astype(np.float32)
+        self._textures = torch.from_numpy(np.ascontiguousarray(stacked)).to(device)
+
+    def azimuth(self, step: int, generator: Generator) -> float | None:
+        """Back and back quarters mostly, sides now and then."""
+        draw = float(torch.rand((), generator=generator))
+        if step % 3 == 0:
+            return 180.0
+        return 90.0 + 180.0 * draw if step % 3 == 1 else 45.0 + 270.0 * draw
+
+    def target(
+        self, points: Float[Tensor, "r 3"], normal: Float[Tensor, "r 3"]
+    ) -> Float[Tensor, "r 3"]:
+        """The baseline's colour for surface points with unit normals (field frame)."""
+        grid = torch.stack([points[:, 0], -points[:, 1]], -1)[None, None].expand(2, 1, -1, 2)
+        both = functional.grid_sample(
+            self._textures, grid, align_corners=False, padding_mode="border"
+        )[:, :, 0]
+        front_share = ((normal[:, 2] + 0.15) / 0.5).clamp(0, 1)
+        return (both[0] * front_share + both[1] * (1 - front_share)).T
+
+    def loss(self, rays: GuidedRays) -> Float[Tensor, ""]:
+        """L2 between the rendered colour and the baseline's, where the ray meets the person."""
+        solid = (rays.opacity > 0.5).float()
+        error = (rays.color - self.target(rays.points, rays.normal)).square().mean(-1)
+        return (error * solid).sum() / solid.sum().clamp_min(1.0)
+
+
+class NoGuidance:
+    """Nothing is asked of unseen sides: the paper's "reconstruction only"."""
+
+    name = "none"
+    description = "no guidance: unseen sides are left to the field's own smoothness"
+
+    def azimuth(self, step: int, generator: Generator) -> float | None:
+        """Never renders an unseen view."""
+        return None
+
+    def loss(self, rays: GuidedRays) -> Float[Tensor, ""]:
+        """Zero."""
+        return rays.color.sum() * 0.0

@@ -1,0 +1,293 @@
+"""The one loop that fits a field to a photo, a body and a guidance (3.3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from backend.errors import Cancelled
+from backend.events import OnEvent, Step
+from backend.field.networks import HumanField
+from backend.geometry.cameras import OrthographicCamera
+from backend.guidance import Guidance, GuidedRays
+from backend.optimization import losses
+from backend.optimization.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from backend.optimization.schedule import Schedule
+from backend.optimization.targets import FrontTargets
+from backend.rendering.renderer import RayBundle, render_rays
+from backend.rendering.sampling import NarrowBandSampler
+from backend.settings import GenerateSettings
+
+STAGE = "optimization"
+
+
+@dataclass(frozen=True)
+class FitProblem:
+    """Everything the loop fits to."""
+
+    targets: FrontTargets
+    guidance: Guidance
+    tightness: Float[Tensor, "m m"]
+    """How far the body's SDF may be trusted, by field x, y; row 0 on top."""
+    extent: tuple[float, float, float, float]
+    """x0, x1, y0, y1 of the person in field units: where unseen views send their rays."""
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class FitSummary:
+    """What the loop did."""
+
+    steps: int
+    seconds: float
+    points: int
+    """Field evaluations by rendering, forward."""
+    losses: dict[str, float]
+    """Weighted terms, mean of the last tenth of the run."""
+
+
+@dataclass(frozen=True)
+class _Rays:
+    """A batch of rays of one view."""
+
+    origins: Float[Tensor, "r 3"]
+    directions: Float[Tensor, "r 3"]
+    xy: Float[Tensor, "r 2"]
+
+
+def view_rays(azimuth: float, xy: Float[Tensor, "r 2"], elevation: float = 0.0) -> _Rays:
+    """Rays of an orthographic view of the cube through picture points."""
+    camera = OrthographicCamera(azimuth, elevation)
+    origins, direction = camera.pixel_rays(xy.cpu().numpy().astype(np.float64))
+    start = torch.from_numpy(origins).to(xy.device)
+    return _Rays(start, torch.from_numpy(direction).to(xy.device).expand_as(start), xy)
+
+
+class FieldOptimizer:
+    """Runs the loop; one instance a fit."""
+
+    def __init__(
+        self,
+        field: HumanField,
+        problem: FitProblem,
+        settings: GenerateSettings,
+        on_event: OnEvent,
+        on_preview: Callable[[int], None],
+        checkpoint: Path | None,
+    ) -> None:
+        """``on_preview(step)`` is called when a preview mesh is due."""
+        self.field, self.problem, self.settings = field, problem, settings
+        self.on_event, self.on_preview, self.checkpoint = on_event, on_preview, checkpoint
+        self.plan = Schedule(settings.optimization)
+        self.generator = Generator().manual_seed(settings.seed)
+        self.sampler = NarrowBandSampler(settings.rendering)
+        groups = field.parameter_groups(settings.optimization)
+        self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        self._seconds_before = 0.0
+        self._points = 0
+
+    def run(self, *, resume: bool = False) -> FitSummary:
+        """Fit; checkpoints as it goes, and once more when it is stopped.
+
+        Raises:
+            Cancelled: the observer or Ctrl-C stopped the run; the checkpoint says where.
+            HumanRefError: a checkpoint that does not fit, a disk that is full.
+        """
+        options = self.settings.optimization
+        first = self._restore() if resume else 0
+        started = time.perf_counter()
+        recent: list[Tensor] = []
+        names: tuple[str, ...] = ()
+        step = first
+        try:
+            for step in range(first, options.steps):
+                terms = self._step(step)
+                names = tuple(terms)
+                if step >= options.steps - max(1, options.steps // 10):
+                    recent.append(torch.stack(list(terms.values())))
+                done = step + 1
+                if done % 10 == 0 or done == options.steps:
+                    elapsed = time.perf_counter() - started
+                    eta = elapsed / (done - first) * (options.steps - done)
+                    shown = {name: float(value) for name, value in terms.items()}
+                    self.on_event(Step(STAGE, done, options.steps, eta, shown))
+                if done % options.preview_every == 0 and done < options.steps:
+                    self.on_preview(done)
+                if self.checkpoint and done % options.checkpoint_every == 0:
+                    self._save(done, time.perf_counter() - started)
+        except (KeyboardInterrupt, Cancelled) as stop:
+            # The interrupted step may be half done: it is repeated on resuming.
+            raise self._stopped(step, time.perf_counter() - started) from stop
+        seconds = self._seconds_before + time.perf_counter() - started
+        mean = torch.stack(recent).mean(0).tolist() if recent else []
+        final = dict(zip(names, mean, strict=False))
+        return FitSummary(options.steps, seconds, self._points, final)
+
+    def _stopped(self, step: int, elapsed: float) -> Cancelled:
+        if self.checkpoint is None:
+            return Cancelled(f"Stopped at step {step}.", "Nothing was kept.")
+        self._save(step, elapsed)
+        return Cancelled(
+            f"Stopped at step {step} of {self.settings.optimization.steps}; "
+            f"the work so far is kept in {self.checkpoint}.",
+            "Run the same command with --resume to continue.",
+        )
+
+    def _save(self, step: int, elapsed: float) -> None:
+        assert self.checkpoint is not None
+        save_checkpoint(
+            self.checkpoint,
+            Checkpoint(
+                fingerprint=self.problem.fingerprint,
+                step=step,
+                field=self.field.state_dict(),
+                optimizer=self.optimizer.state_dict(),
+                generator=self.generator.get_state(),
+                seconds=self._seconds_before + elapsed,
+            ),
+        )
+
+    def _restore(self) -> int:
+        assert self.checkpoint is not None
+        saved = load_checkpoint(self.checkpoint, self.problem.fingerprint)
+        self.field.load_state_dict(saved.field)
+        self.optimizer.load_state_dict(saved.optimizer)
+        self.generator.set_state(saved.generator)
+        self._seconds_before = saved.seconds
+        # Between refreshes the sampler looks at an older field; start from the one restored.
+        self.sampler.refresh(self.field)
+        return saved.step
+
+    def _step(self, step: int) -> dict[str, Tensor]:
+        """One gradient step; returns the weighted loss terms, detached."""
+        factor = self.plan.learning_rate_factor(step)
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+        if step % self.settings.rendering.grid_refresh == 0:
+            self.sampler.refresh(self.field)
+        terms = self._losses(step)
+        total = torch.stack(list(terms.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimizer.step()
+        return {name: value.detach() for name, value in terms.items()}
+
+    def _losses(self, step: int) -> dict[str, Tensor]:
+        options, weights = self.settings.optimization, self.settings.optimization.losses
+        resolution = self.plan.resolution(step)
+        azimuth = self.problem.guidance.azimuth(step, self.generator)
+        behind = azimuth is None or abs(azimuth - 180.0) < 1e-6
+        rays = min(options.rays, resolution * resolution)
+        n_front = int(rays * (1.0 - options.unseen_share)) // 2 * 2
+        n_other = (rays - n_front) // 2 * 2
+        front = view_rays(0.0, self.problem.targets.draw(resolution, n_front, self.generator))
+        if behind:
+            xy = self.problem.targets.draw(resolution, n_other, self.generator)
+            other = view_rays(180.0, xy * xy.new_tensor([-1.0, 1.0]))
+        else:
+            assert azimuth is not None
+            other = self._side_rays(azimuth, n_other, resolution)
+        # Random background colour each step: a colour must not pass for emptiness.
+        background = torch.rand(3, generator=self.generator).to(front.xy.device)
+        bundle, hit = self._render(front, other, background)
+        seen = hit[: len(front.xy)]
+        terms = self._front_losses(front, seen, bundle, background, resolution)
+        a, b = int(seen.sum()), len(bundle.opacity)
+        back = other.xy[hit[len(front.xy) :]]
+        if behind:
+            normal, trust = self.problem.targets.back_normals(back)
+            solid = bundle.opacity[a:b].detach()
+            terms["normal"] = terms["normal"] + weights.normal * losses.normal_loss(
+                bundle.normal[a:b], normal, trust * solid
+            )
+        if azimuth is not None and weights.guidance > 0:
+            terms["guidance"] = weights.guidance * self._guide(azimuth, other, bundle, a, b)
+        terms["smooth"] = weights.smooth * self._smoothness(front, seen, bundle)
+        terms.update(self._field_losses(bundle))
+        return terms
+
+    def _side_rays(self, azimuth: float, rays: int, resolution: int) -> _Rays:
+        """Rays of a side view through the person's box, those that certainly miss left out later."""
+        x0, x1, y0, y1 = self.problem.extent
+        half = max(abs(x0), abs(x1), 0.45)
+        uniform = torch.rand(rays, 2, generator=self.generator)
+        xy = torch.stack(
+            [(uniform[:, 0] * 2 - 1) * half, y0 + uniform[:, 1] * (y1 - y0)], -1
+        ).float()
+        elevation = float(torch.rand((), generator=self.generator)) * 40.0 - 20.0
+        return view_rays(azimuth, xy.to(self.problem.tightness.device), elevation)
+
+    def _render(
+        self, front: _Rays, other: _Rays, background: Tensor
+    ) -> tuple[RayBundle, Tensor]:
+        """Render the rays of both views that may meet the person; the mask says which."""
+        origins = torch.cat([front.origins, other.origins])
+        directions = torch.cat([front.directions, other.directions])
+        depths, hit = self.sampler.sample(origins, directions, self.field.alpha, self.generator)
+        bundle = render_rays(self.field, origins[hit], directions[hit], depths[hit], background)
+        self._points += bundle.samples.sdf.numel()
+        return bundle, hit
+
+    def _front_losses(
+        self, front: _Rays, seen: Tensor, bundle: RayBundle, background: Tensor, resolution: int
+    ) -> dict[str, Tensor]:
+        weights = self.settings.optimization.losses
+        target = self.problem.targets.at(resolution, front.xy)
+        n = int(seen.sum())
+        # Rays that miss show the plain background: they take part in the silhouette's union.
+        opacity = torch.zeros(len(front.xy), device=front.xy.device)
+        opacity = opacity.masked_scatter(seen, bundle.opacity[:n])
+        mask, known = target.mask[seen], target.known[seen]
+        wanted = target.color[seen] * mask[:, None] + background * (1 - mask[:, None])
+        return {
+            "rgb": weights.rgb * losses.rgb_loss(bundle.color[:n], wanted, known),
+            "iou": weights.iou * losses.iou_loss(opacity * target.known, target.mask * target.known),
+            "normal": weights.normal
+            * losses.normal_loss(bundle.normal[:n], target.normal[seen], target.normal_weight[seen]),
+        }
+
+    def _guide(self, azimuth: float, other: _Rays, bundle: RayBundle, a: int, b: int) -> Tensor:
+        if a == b:
+            return bundle.color.sum() * 0.0
+        hit_depth = bundle.depth[a:b].detach()
+        points = bundle.origins[a:b] + hit_depth[:, None] * bundle.directions[a:b]
+        normal = functional.normalize(bundle.normal[a:b].detach(), dim=-1)
+        # The pure surface colour, so that silhouette rays do not ask the background for the photo.
+        share = bundle.opacity[a:b].detach().clamp_min(1e-3)[:, None]
+        color = bundle.foreground[a:b] / share
+        return self.problem.guidance.loss(
+            GuidedRays(azimuth, color, bundle.opacity[a:b].detach(), points, normal)
+        )
+
+    def _smoothness(self, front: _Rays, seen: Tensor, bundle: RayBundle) -> Tensor:
+        """Neighbouring front pixels, where both meet the person."""
+        n = int(seen.sum())
+        normal = torch.zeros(len(front.xy), 3, device=front.xy.device)
+        normal = normal.masked_scatter(seen[:, None], bundle.normal[:n])
+        solid = torch.zeros(len(front.xy), device=front.xy.device)
+        solid = solid.masked_scatter(seen, bundle.opacity[:n].detach())
+        pair = solid.view(-1, 2)
+        return losses.smoothness_loss(normal.view(-1, 2, 3), pair[:, 0] * pair[:, 1])
+
+    def _field_losses(self, bundle: RayBundle) -> dict[str, Tensor]:
+        weights = self.settings.optimization.losses
+        samples = bundle.samples
+        near = losses.near_surface(samples.sdf, self.field.alpha.detach())
+        grid = bundle.points[:, :2] * bundle.points.new_tensor([1.0, -1.0])
+        tight = functional.grid_sample(
+            self.problem.tightness[None, None], grid[None, None], align_corners=False,
+            padding_mode="border",
+        ).view(-1)
+        return {
+            "sdf": weights.sdf * losses.sdf_loss(samples.sdf, samples.base, 0.1 + 0.9 * tight),
+            "eikonal": weights.eikonal * losses.eikonal_loss(samples.gradient, near),
+        }

@@ -1,0 +1,154 @@
+"""From a subject and a posed body to the fit's problem: the cube, its start and its targets."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from backend.body.body_volume import signed_distance_grid
+from backend.body.model import PosedBody, Region
+from backend.geometry.frames import CropFrame, FieldToWorld, PhotoCamera
+from backend.geometry.rasterizer import rasterize
+from backend.guidance import make_guidance
+from backend.optimization.initial_shape import grow_to_silhouette
+from backend.optimization.loop import FitProblem
+from backend.optimization.targets import CropMaps, FrontTargets, clean_edges, crop_map
+from backend.perception.subject import NormalMaps, Subject
+from backend.settings import GenerateSettings
+
+# Share of the cube's edge that stays empty on each side.
+_MARGIN = 0.06
+_BODY_MAP = 512
+
+
+def frame_person(
+    mask: Float[np.ndarray, "h w"], body: PosedBody, camera: PhotoCamera
+) -> tuple[CropFrame, FieldToWorld]:
+    """The cube that holds both the silhouette and the whole posed body, with a margin.
+
+    The body reaches beyond the photo when the photo is cropped; its depth must fit as well.
+    """
+    outline = camera.project(body.vertices)
+    rows, columns = np.nonzero(mask > 0.5)
+    low = np.minimum(outline.min(0), [columns.min(), rows.min()])
+    high = np.maximum(outline.max(0), [columns.max() + 1, rows.max() + 1])
+    depth = body.vertices[:, 2]
+    # Cloth and hair add depth that the naked body does not have.
+    thick = (np.ptp(depth) + 0.16) * camera.pixels_per_metre
+    half = 0.5 * max(float((high - low).max()), float(thick)) / (1.0 - _MARGIN)
+    center = (low + high) / 2
+    crop = CropFrame(float(center[0]), float(center[1]), half)
+    return crop, crop.field_to_world(camera, float(depth.min() + depth.max()) / 2)
+
+
+@dataclass(frozen=True)
+class BodyMaps:
+    """The posed body seen from the front on the crop, row 0 on top."""
+
+    silhouette: Bool[np.ndarray, "n n"]
+    middle: Float[np.ndarray, "n n"]
+    """Field z halfway between its front and its back; 0 outside."""
+
+
+def body_maps(field_vertices: Float[np.ndarray, "v 3"], body: PosedBody) -> BodyMaps:
+    """Silhouette and middle depth of the body, given its vertices in the field frame."""
+    faces = body.faces[body.outer_faces]
+    front = rasterize(field_vertices, faces, _BODY_MAP)
+    # The farthest surface is the nearest one of the body mirrored in depth.
+    back = rasterize(field_vertices * np.array([1, 1, -1], field_vertices.dtype), faces, _BODY_MAP)
+    covered = front.covered
+    middle = np.where(covered, (np.where(covered, front.depth, 0) - np.where(covered, back.depth, 0)) / 2, 0)
+    return BodyMaps(covered, middle.astype(np.float32))
+
+
+def crop_maps(subject: Subject, crop: CropFrame, resolution: int) -> CropMaps:
+    """The subject's maps on the crop."""
+    mask = crop_map(subject.mask, crop, resolution)
+    rgb = clean_edges(crop_map(subject.photo.rgb, crop, resolution), mask)
+    known = crop_map(np.ones_like(subject.mask), crop, resolution) > 0.999
+    head = crop_map(subject.regions, crop, resolution, nearest=True) == Region.HEAD
+    face = np.zeros((resolution, resolution), np.uint8)
+    if subject.landmarks.face is not None:
+        xy = crop.to_field(subject.landmarks.face)
+        pixels = np.stack([(xy[:, 0] + 1) / 2, (1 - xy[:, 1]) / 2], -1) * resolution
+        cv2.fillConvexPoly(face, cv2.convexHull(np.round(pixels).astype(np.int32)), 1)
+    return CropMaps(rgb, mask, known, head, face.astype(bool))
+
+
+@dataclass(frozen=True)
+class FitStart:
+    """A problem and the SDF grid it starts from ([z, y, x], field units)."""
+
+    problem: FitProblem
+    base_sdf: Float[np.ndarray, "n n n"]
+    maps: CropMaps
+
+
+def build_problem(
+    subject: Subject,
+    body: PosedBody,
+    normals: NormalMaps,
+    crop: CropFrame,
+    field_to_world: FieldToWorld,
+    settings: GenerateSettings,
+    device: torch.device,
+) -> FitStart:
+    """Assemble everything the loop needs; deterministic."""
+    maps = crop_maps(subject, crop, settings.working_resolution)
+    vertices = field_to_world.to_field(body.vertices).astype(np.float32)
+    seen = body_maps(vertices, body)
+    grid = signed_distance_grid(
+        vertices, body.faces, settings.field.body_grid, (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)
+    )
+    resize = _BODY_MAP, _BODY_MAP
+    start = grow_to_silhouette(
+        grid,
+        seen.silhouette,
+        seen.middle,
+        cv2.resize(maps.mask, resize, interpolation=cv2.INTER_AREA),
+        cv2.resize(maps.known.astype(np.float32), resize) > 0.99,
+        cv2.resize(maps.face.astype(np.float32), resize) > 0.5,
+    )
+    resolutions = tuple(
+        min(n, settings.working_resolution) for n in settings.optimization.resolutions
+    )
+    silhouette = cv2.resize(seen.silhouette.astype(np.float32), maps.mask.shape) > 0.5
+    targets = FrontTargets(maps, normals, silhouette, resolutions, device)
+    guidance = make_guidance(
+        settings.guidance, maps.rgb, maps.mask, maps.face, maps.head, maps.known, device
+    )
+    person = (maps.mask > 0.5) | silhouette
+    rows, columns = np.nonzero(person)
+    n = settings.working_resolution
+    extent = (
+        float(columns.min() / n * 2 - 1),
+        float((columns.max() + 1) / n * 2 - 1),
+        float(1 - (rows.max() + 1) / n * 2),
+        float(1 - rows.min() / n * 2),
+    )
+    problem = FitProblem(
+        targets=targets,
+        guidance=guidance,
+        tightness=torch.from_numpy(start.tightness).to(device),
+        extent=extent,
+        fingerprint=fingerprint(subject, body, crop, settings),
+    )
+    return FitStart(problem, start.sdf, maps)
+
+
+def fingerprint(
+    subject: Subject, body: PosedBody, crop: CropFrame, settings: GenerateSettings
+) -> str:
+    """SHA-256 of all that a checkpoint depends on."""
+    digest = hashlib.sha256(subject.photo.digest.encode())
+    for array in (subject.mask, subject.regions, body.pose.betas, body.pose.full_pose):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(repr((body.pose.model, body.pose.scale, crop)).encode())
+    digest.update(repr((settings.guidance, settings.seed, settings.field)).encode())
+    digest.update(repr((settings.rendering, settings.optimization)).encode())
+    return digest.hexdigest()
