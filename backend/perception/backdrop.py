@@ -75,7 +75,8 @@ def _without_specks(empty: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     count, labels, stats, _ = cv2.connectedComponentsWithStats((~empty).astype(np.uint8))
     small = np.zeros(count, bool)
     small[1:] = stats[1:, cv2.CC_STAT_AREA] < 12
-    return empty | small[labels]
+    joined: np.ndarray = empty | small[labels]
+    return joined
 
 
 def detection_picture(photo: Photo, backdrop: Backdrop | None) -> UInt8[np.ndarray, "h w 3"]:

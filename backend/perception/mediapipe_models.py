@@ -53,7 +53,8 @@ def mediapipe_solutions() -> ModuleType:
         with quiet_stderr():
             import mediapipe
 
-            return mediapipe.solutions
+            solutions: ModuleType = mediapipe.solutions
+            return solutions
     except (ImportError, OSError, AttributeError) as error:
         raise HumanRefError(
             "mediapipe_unavailable",
@@ -81,7 +82,7 @@ class HolisticResult:
 
 @dataclass(frozen=True)
 class HandResult:
-    """One hand: (21, 2) pixels, (21, 3) MediaPipe metres, whether it is the person's left, score."""
+    """One hand: (21, 2) pixels, (21, 3) MediaPipe metres, whether it is the left one, score."""
 
     points: Float[np.ndarray, "21 2"]
     world: Float[np.ndarray, "21 3"]
@@ -180,13 +181,14 @@ class MediapipeModels:
         model = self._model("selfie")
         with quiet_stderr():
             found = model.process(np.ascontiguousarray(picture))
-        return np.clip(found.segmentation_mask, 0.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip(found.segmentation_mask, 0.0, 1.0), np.float32)
 
 
 def _points(landmarks: Any, width: int, height: int) -> Float[np.ndarray, "n 3"]:
     """u, v, z; MediaPipe scales z like u, by the picture's width."""
     raw = np.array([[p.x, p.y, p.z] for p in landmarks.landmark], np.float32)
-    return raw * np.array([width, height, width], np.float32)
+    scaled: np.ndarray = raw * np.array([width, height, width], np.float32)
+    return scaled
 
 
 def _optional(landmarks: Any, width: int, height: int) -> Float[np.ndarray, "n 3"] | None:
