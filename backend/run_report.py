@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import math
 import platform
 import sys
@@ -110,6 +111,10 @@ class RunReport:
         content = {"format": FORMAT, "version": FORMAT_VERSION, **dataclasses.asdict(self)}
         return {key: _plain(value) for key, value in content.items()}
 
+    def write(self, path: Path) -> None:
+        """Write run.json. Raises OSError when that fails."""
+        path.write_text(json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")
+
 
 class RunRecorder:
     """An observer that remembers stages, losses and warnings and passes every event on."""
@@ -142,6 +147,16 @@ class RunRecorder:
                 self._history.append({"step": event.step, **self._losses})
         self._on_event(event)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Every warning so far, in order, once each."""
+        return tuple(self._warnings)
+
+    @property
+    def seconds(self) -> float:
+        """Time since this recorder was made."""
+        return self._clock() - self._start
+
     def warn(self, message: str) -> None:
         """Keep a warning once, however often it is said."""
         if message not in self._warnings:
@@ -173,7 +188,7 @@ class RunRecorder:
         """
         return RunReport(
             started=self._started,
-            seconds=self._clock() - self._start,
+            seconds=self.seconds,
             seed=int(settings.seed),
             device=device,
             guidance=guidance,
@@ -184,7 +199,7 @@ class RunRecorder:
             losses=dict(self._losses),
             loss_history=tuple(self._history),
             peak_memory_mb=peak_memory_mb(),
-            warnings=tuple(self._warnings),
+            warnings=self.warnings,
             machine={
                 "system": f"{platform.system()} {platform.machine()}",
                 "cores": usable_cores(),
@@ -192,21 +207,6 @@ class RunRecorder:
                 "executable": Path(sys.executable).name,
             },
             results=dict(results or {}),
-        )
-
-    def complete(self, report: RunReport) -> RunReport:
-        """``report`` of an inner part, widened to everything this recorder saw around it."""
-        return dataclasses.replace(
-            report,
-            started=self._started,
-            seconds=self._clock() - self._start,
-            stages={**report.stages, **self._stages},
-            providers={**self._providers, **report.providers},
-            inputs={**report.inputs, **self._inputs},
-            losses=report.losses or dict(self._losses),
-            loss_history=report.loss_history or tuple(self._history),
-            warnings=tuple(dict.fromkeys((*report.warnings, *self._warnings))),
-            peak_memory_mb=peak_memory_mb(),
         )
 
 

@@ -79,17 +79,6 @@ def test_json_is_strict_and_names_no_folder(tmp_path: Path) -> None:
     assert content["versions"]["torch"]
 
 
-def test_complete_adds_the_stages_around_an_inner_report() -> None:
-    inner, outer = RunRecorder(), RunRecorder()
-    outer(StageFinished("segmentation", 0.25))
-    outer.warn("Two people were found; the larger one was taken.")
-    for recorder in (inner, outer):
-        recorder(StageFinished("optimization", 3.0))
-    whole = outer.complete(inner.report(preset_settings("draft"), "none", "cpu"))
-    assert whole.stages == {"segmentation": 0.25, "optimization": 3.0}
-    assert whole.warnings == ("Two people were found; the larger one was taken.",)
-
-
 def test_digest_matches_hashlib_on_a_long_file(tmp_path: Path) -> None:
     path = tmp_path / "long.bin"
     path.write_bytes(bytes(range(256)) * 9000)

@@ -1,0 +1,137 @@
+"""The command's outermost layer: exit codes, and errors as sentences.
+
+Exit codes: 0 done; 2 bad input or a refused request (one sentence, no traceback); 130 stopped by
+Ctrl-C; 1 an error of ours (one sentence and where the traceback was written).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from backend.cli.arguments import Command, Doctor, Estimate, parse
+from backend.cli.output import is_disk_full, write_error
+from backend.errors import Cancelled, HumanRefError
+
+DONE, OURS, BAD_INPUT, STOPPED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code (see the module text)."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    _tolerate_any_code_page()
+    if argv == ["--version"]:
+        return _print_version()
+    try:
+        command = parse(argv or ["--help"])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    with warnings.catch_warnings():
+        # Libraries warn their developers; what a user must know is an event and lands in run.json.
+        warnings.simplefilter("ignore")
+        return _guard(command, run_command)
+
+
+def run_command(command: Command) -> dict[str, Any]:
+    """Do the work of a command; its result in JSON types. Imports what is heavy only here."""
+    if isinstance(command, Doctor):
+        from backend.cli.doctor_command import run_doctor
+
+        return run_doctor(command)
+    if isinstance(command, Estimate):
+        from backend.cli.estimate_command import run_estimate
+
+        return run_estimate(command)
+    from backend.cli.generate_command import run_generate
+
+    return run_generate(command)
+
+
+def _guard(command: Command, run: Callable[[Command], dict[str, Any]]) -> int:
+    """Run a command and turn every way it can end into an exit code and a sentence."""
+    try:
+        result = run(command)
+    except Cancelled as stop:
+        return _say(command, stop, STOPPED)
+    except KeyboardInterrupt:
+        return _say(command, Cancelled("Stopped.", "Nothing was written."), STOPPED)
+    except HumanRefError as error:
+        return _say(command, error, BAD_INPUT)
+    except BrokenPipeError:
+        # `humanref doctor | head`: the reader has gone, which is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        known = _as_known(error)
+        if known is not None:
+            return _say(command, known, BAD_INPUT)
+        return _say(command, _unexpected(error), OURS)
+    if command.json:
+        print(json.dumps({"ok": True, **result}, allow_nan=False))
+    return DONE
+
+
+def _as_known(error: Exception) -> HumanRefError | None:
+    """Failures of the machine that any code may meet, in words."""
+    if isinstance(error, OSError) and is_disk_full(error):
+        return write_error(error, Path(error.filename or tempfile.gettempdir()))
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return HumanRefError(
+            "out_of_memory",
+            "There is not enough memory for this.",
+            "Close other programs, or use --preset draft.",
+            retryable=True,
+        )
+    return None
+
+
+def _unexpected(error: Exception) -> HumanRefError:
+    """An error of ours: the traceback goes to a file, the sentence says which."""
+    name = f"humanref-error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    log = Path(tempfile.gettempdir()) / name
+    text = "".join(traceback.format_exception(error))
+    try:
+        log.write_text(f"{sys.argv}\n{text}", encoding="utf-8")
+        hint = f"The details are in {log}; please report them."
+    except OSError:
+        sys.stderr.write(text)
+        hint = "The details are above; please report them."
+    summary = str(error).strip().splitlines()
+    reason = f"{type(error).__name__}: {summary[0]}" if summary else type(error).__name__
+    return HumanRefError("unexpected", f"Something went wrong in humanref ({reason}).", hint)
+
+
+def _say(command: Command, error: HumanRefError, code: int) -> int:
+    sys.stderr.write(f"humanref: {error}\n")
+    if command.json:
+        details = {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "retryable": error.retryable,
+        }
+        print(json.dumps({"ok": False, "error": details}))
+    return code
+
+
+def _print_version() -> int:
+    from importlib import metadata
+
+    print(f"humanref {metadata.version('humanref')}")
+    return DONE
+
+
+def _tolerate_any_code_page() -> None:
+    """A file name or caption outside the terminal's code page must not end a run."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")

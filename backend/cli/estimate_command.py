@@ -1,0 +1,70 @@
+"""``humanref estimate``: the proposed pose as pose.json and as a picture."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from backend.cli.arguments import Estimate, check_height
+from backend.cli.interrupts import GentleInterrupts
+from backend.cli.output import OutputFiles, check_outputs, check_suffix
+from backend.cli.preflight import check_request, named_inputs
+from backend.cli.progress import duration, make_progress
+from backend.run_report import RunRecorder
+
+# A pose is a few kilobytes, its picture at most as large as the photo.
+NEEDED_BYTES = 20_000_000
+
+
+def run_estimate(args: Estimate) -> dict[str, Any]:
+    """Estimate pose and shape and write them; nothing is left behind when that fails.
+
+    Raises:
+        HumanRefError: bad options, outputs or photo; see the stages' own codes.
+    """
+    check_height(args.body.height_cm)
+    check_request(args)
+    check_suffix(args.output, (".json",), "The output")
+    outputs = [args.output]
+    if args.overlay is not None:
+        check_suffix(args.overlay, (".png",), "The overlay")
+        outputs.append(args.overlay)
+    check_outputs(outputs, named_inputs(args).values(), force=args.force, needed_bytes=NEEDED_BYTES)
+    with make_progress() as progress:
+        recorder = RunRecorder(progress)
+        with GentleInterrupts(recorder) as on_event, OutputFiles() as files:
+            from backend.cli.artifacts import write_estimate
+            from backend.cli.requests import estimate_request
+            from backend.pipeline import estimate
+
+            estimated = estimate(estimate_request(args), on_event)
+            overlay = files.stage(args.overlay) if args.overlay is not None else None
+            write_estimate(estimated, files.stage(args.output), overlay)
+            files.commit()
+    report = estimated.fit.report
+    result = {
+        "command": "estimate",
+        "files": {"pose": str(args.output.resolve())},
+        "fit": asdict(report),
+        "providers": dict(estimated.subject.providers),
+        "warnings": list(recorder.warnings),
+        "seconds": recorder.seconds,
+    }
+    if args.overlay is not None:
+        result["files"]["overlay"] = str(args.overlay.resolve())
+    if not args.json:
+        _print(result)
+    return result
+
+
+def _print(result: dict[str, Any]) -> None:
+    fit = result["fit"]
+    for what, path in result["files"].items():
+        print(f"{what:<10} {path}")
+    print(
+        f"{'fit':<10} joints within {fit['reprojection_error_px']:.1f} px of the landmarks, "
+        f"bare body covers {100 * fit['silhouette_iou']:.0f} % of the silhouette (IoU)"
+    )
+    print(f"{'time':<10} {duration(result['seconds'])}")
+    for warning in result["warnings"]:
+        print(f"{'note':<10} {warning}")

@@ -1,0 +1,213 @@
+"""Files a command makes: checked before the long work, put in place together or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from backend.errors import HumanRefError
+
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether a write failed for want of space or quota."""
+    return error.errno in _FULL
+
+
+def write_error(error: OSError, path: Path) -> HumanRefError:
+    """A failed write in words: ``disk_full``, ``unwritable`` or ``write_failed``."""
+    if is_disk_full(error):
+        return HumanRefError(
+            "disk_full",
+            f"The disk is full: {path} could not be written.",
+            "Free some space and run again.",
+            retryable=True,
+        )
+    if error.errno in _FORBIDDEN:
+        return HumanRefError(
+            "unwritable",
+            f"{path} may not be written.",
+            "Choose another folder, or close the program that has the file open.",
+        )
+    reason = error.strerror or type(error).__name__
+    return HumanRefError(
+        "write_failed", f"{path} could not be written ({reason}).", "Choose another place for it."
+    )
+
+
+def check_inputs(inputs: dict[str, Path | None]) -> None:
+    """Refuse named input files that are not there.
+
+    Raises:
+        HumanRefError: ``file_missing``; the option (or "the photo") is named.
+    """
+    for what, path in inputs.items():
+        if path is None or path.is_file():
+            continue
+        if path.is_dir():
+            message = f"{what} {path} is a folder, not a file."
+        else:
+            message = f"{what} {path} does not exist."
+        raise HumanRefError("file_missing", message, "Check the name and the folder.")
+
+
+def check_suffix(path: Path, suffixes: Sequence[str], what: str) -> None:
+    """Refuse a file name that says another format. Raises HumanRefError ``output_format``."""
+    if path.suffix.lower() in suffixes:
+        return
+    allowed = " or ".join((", ".join(suffixes[:-1]), suffixes[-1])) if suffixes[1:] else suffixes[0]
+    ending = f"ends with {path.suffix}" if path.suffix else "has no ending"
+    raise HumanRefError("output_format", f"{what} {path} {ending}.", f"End it with {allowed}.")
+
+
+def check_outputs(
+    outputs: Sequence[Path], inputs: Iterable[Path | None], *, force: bool, needed_bytes: int
+) -> None:
+    """Refuse, before the long work, outputs that could not be written after it.
+
+    Args:
+        outputs: every file the command will make.
+        inputs: files it reads, which it must not write over.
+        force: existing files may be replaced.
+        needed_bytes: free space wanted in each output's folder.
+
+    Raises:
+        HumanRefError: ``output_clash``, ``output_is_input``, ``output_exists``, ``output_folder``,
+            ``unwritable``, ``disk_full``.
+    """
+    places = [path.resolve() for path in outputs]
+    if len(set(places)) < len(places):
+        raise HumanRefError(
+            "output_clash", "Two outputs have the same name.", "Give each its own name."
+        )
+    read = {path.resolve() for path in inputs if path is not None}
+    for path, place in zip(outputs, places, strict=True):
+        if place in read:
+            raise HumanRefError(
+                "output_is_input",
+                f"{path} is also an input; writing would destroy it.",
+                "Choose another name for the output.",
+            )
+        if path.is_dir():
+            raise HumanRefError(
+                "output_folder", f"{path} is a folder.", "Give the output a file name."
+            )
+        if path.exists() and not force:
+            raise HumanRefError(
+                "output_exists",
+                f"{path} already exists.",
+                "Choose another name, or add --force to replace it.",
+            )
+    for folder in dict.fromkeys(path.parent for path in places):
+        _check_folder(folder, needed_bytes)
+
+
+def _check_folder(folder: Path, needed_bytes: int) -> None:
+    """Prove that files can be made in ``folder``, which need not exist yet."""
+    ancestor = folder
+    while not ancestor.exists() and ancestor != ancestor.parent:
+        ancestor = ancestor.parent
+    if not ancestor.is_dir():
+        raise HumanRefError(
+            "unwritable",
+            f"Nothing can be written in {folder}: {ancestor} is not a folder.",
+            "Choose another folder for the output.",
+        )
+    try:
+        with tempfile.TemporaryFile(dir=ancestor):
+            pass
+    except OSError as error:
+        raise write_error(error, folder) from error
+    free = shutil.disk_usage(ancestor).free
+    if free < needed_bytes:
+        raise HumanRefError(
+            "disk_full",
+            f"{folder} has {free / 1e6:.0f} MB free; this needs about {needed_bytes / 1e6:.0f} MB.",
+            "Free some space, or choose another disk for the output.",
+            retryable=True,
+        )
+
+
+class OutputFiles:
+    """Files made under temporary names beside their places and moved there together.
+
+    Used as a context manager: leaving it without :meth:`commit` removes everything it made, folders
+    included.
+    """
+
+    def __init__(self) -> None:
+        self._rooms: dict[Path, Path] = {}
+        self._made: list[Path] = []
+        self._staged: list[tuple[Path, Path]] = []
+
+    def __enter__(self) -> OutputFiles:
+        return self
+
+    def stage(self, final: Path) -> Path:
+        """A temporary path on the same disk to write ``final`` to; its name keeps the ending.
+
+        Raises:
+            HumanRefError: the folder cannot be made.
+        """
+        final = final.resolve()
+        try:
+            room = self._room(final.parent)
+        except OSError as error:
+            raise write_error(error, final) from error
+        staged = room / final.name
+        self._staged.append((staged, final))
+        return staged
+
+    def commit(self) -> list[Path]:
+        """Move every staged file to its place; on failure put the old files back.
+
+        Returns the final paths. Raises HumanRefError when a file cannot be replaced.
+        """
+        undo: list[tuple[Path, Path | None]] = []
+        for number, (staged, final) in enumerate(self._staged):
+            kept = staged.with_name(f"replaced-{number}")
+            try:
+                had = final.exists()
+                if had:
+                    os.replace(final, kept)
+                undo.append((final, kept if had else None))
+                os.replace(staged, final)
+            except OSError as error:
+                for place, old in reversed(undo):
+                    place.unlink(missing_ok=True)
+                    if old is not None:
+                        os.replace(old, place)
+                raise write_error(error, final) from error
+        finals = [final for _, final in self._staged]
+        self._staged.clear()
+        self._made.clear()
+        return finals
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for room in self._rooms.values():
+            shutil.rmtree(room, ignore_errors=True)
+        for folder in reversed(self._made):
+            # A folder that something else has been put into is no longer ours to remove.
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _room(self, folder: Path) -> Path:
+        if folder not in self._rooms:
+            missing = [folder, *folder.parents]
+            for parent in reversed([each for each in missing if not each.exists()]):
+                parent.mkdir()
+                self._made.append(parent)
+            self._rooms[folder] = Path(tempfile.mkdtemp(prefix=".humanref-", dir=folder))
+        return self._rooms[folder]
