@@ -1,0 +1,110 @@
+"""benchmarks/quality.py: its numbers against scenes whose answers are known."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import trimesh
+
+from backend.geometry.frames import PhotoCamera
+from shared_protocol.skeleton import N_JOINTS
+
+ROOT = Path(__file__).parents[2]
+CAMERA = PhotoCamera(pixels_per_metre=300.0, center_u=310.0, center_v=405.0)
+
+
+@pytest.fixture(scope="module")
+def quality() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "quality_benchmark", ROOT / "benchmarks/quality.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    # dataclasses look their module up while the class is made.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def ball(shift: float = 0.0, tone: float = 0.5) -> trimesh.Trimesh:
+    mesh = trimesh.creation.icosphere(subdivisions=5, radius=0.9)
+    mesh.apply_translation([shift, 0.0, 0.0])
+    color = np.round(255 * np.array([tone, tone, tone, 1.0])).astype(np.uint8)
+    mesh.visual = trimesh.visual.ColorVisuals(
+        mesh, vertex_colors=np.tile(color, (len(mesh.vertices), 1))
+    )
+    return mesh
+
+
+def disc_mask(height: int = 800, width: int = 620) -> np.ndarray:
+    """What an exact camera sees of the unshifted ball, supersampled 8 x 8."""
+    sub = (np.arange(8) + 0.5) / 8
+    v = (np.arange(height)[:, None] + sub).ravel()
+    u = (np.arange(width)[:, None] + sub).ravel()
+    inside = (u[None] - 310) ** 2 + (v[:, None] - 405) ** 2 <= (0.9 * 300) ** 2
+    return inside.reshape(height, 8, width, 8).mean((1, 3))
+
+
+def test_exact_silhouette_and_known_tone_error(quality: ModuleType) -> None:
+    mask = disc_mask()
+    square = quality.square_around(mask)
+    assert square.center_u == pytest.approx(310, abs=0.5)
+    assert square.half_size == pytest.approx(0.55 * 540, rel=0.01)
+    shape = quality.resample(mask[..., None], square)[..., 0] >= 0.5
+    drawing = quality.draw(ball(), CAMERA, square)
+    assert quality.silhouette_iou(drawing.coverage >= 0.5, shape) > 0.995
+    photo = np.full((512, 512, 3), 0.6)
+    tone = round(255 * 0.5) / 255
+    expected = 20 * np.log10(1 / (0.6 - tone))
+    assert quality.foreground_psnr(drawing, photo, shape) == pytest.approx(expected, abs=0.01)
+
+
+def test_shift_costs_the_silhouette_what_geometry_says(quality: ModuleType) -> None:
+    mask = disc_mask()
+    shifted = ball(shift=0.18)
+    square = quality.enlarge(quality.square_around(mask), shifted, CAMERA)
+    shape = quality.resample(mask[..., None], square)[..., 0] >= 0.5
+    drawing = quality.draw(shifted, CAMERA, square)
+    # Two unit circles whose centres lie d = 0.2 radii apart.
+    d = 0.2
+    lens = 2 * np.arccos(d / 2) - d / 2 * np.sqrt(4 - d * d)
+    expected = lens / (2 * np.pi - lens)
+    assert quality.silhouette_iou(drawing.coverage >= 0.5, shape) == pytest.approx(
+        expected, abs=0.006
+    )
+
+
+def test_square_may_leave_the_photo(quality: ModuleType) -> None:
+    picture = np.ones((100, 300, 1))
+    mask = np.zeros((100, 300))
+    mask[:, 20:260] = 1.0
+    square = quality.square_around(mask)
+    seen = quality.resample(picture, square)
+    side = 2 * square.half_size
+    assert seen.mean() == pytest.approx(100 * 1.0 * (side - 0.0) / side**2, rel=0.01)
+
+
+def test_mesh_faults_are_found(quality: ModuleType) -> None:
+    joints = np.zeros((N_JOINTS, 3))
+    joints[:, 0] = 0.9
+    whole = {check.name: check for check in quality.check_mesh(ball(), joints, 30_000)}
+    assert all(check.passed for check in whole.values())
+    open_ball = ball()
+    open_ball.update_faces(np.arange(len(open_ball.faces)) > 0)
+    two = trimesh.util.concatenate([ball(), ball(shift=5.0)])
+    far = joints + np.array([0.0, 0.0, 0.5])
+    assert not {c.name: c for c in quality.check_mesh(open_ball, joints, 30_000)}[
+        "watertight"
+    ].passed
+    assert not {c.name: c for c in quality.check_mesh(two, joints, 90_000)}["pieces"].passed
+    assert not {c.name: c for c in quality.check_mesh(ball(), joints, 100)}["faces"].passed
+    assert not {c.name: c for c in quality.check_mesh(ball(), far, 30_000)}[
+        "left hand: joint to mesh (m)"
+    ].passed
