@@ -127,6 +127,7 @@ class RunRecorder:
         self._start = clock()
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._stages: dict[str, float] = {}
+        self._depth: dict[str, int] = {}
         self._providers: dict[str, str] = {}
         self._inputs: dict[str, InputFile] = {}
         self._warnings: list[str] = []
@@ -134,10 +135,15 @@ class RunRecorder:
         self._history: list[dict[str, int | float]] = []
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, StageStarted) and event.provider:
-            self._providers.setdefault(event.stage, event.provider)
+        if isinstance(event, StageStarted):
+            self._depth[event.stage] = self._depth.get(event.stage, 0) + 1
+            if event.provider:
+                self._providers.setdefault(event.stage, event.provider)
         elif isinstance(event, StageFinished):
-            self._stages[event.stage] = self._stages.get(event.stage, 0.0) + event.seconds
+            self._depth[event.stage] = max(0, self._depth.get(event.stage, 0) - 1)
+            # A stage reported from outside and from inside is one stage: the outer time counts.
+            if self._depth[event.stage] == 0:
+                self._stages[event.stage] = self._stages.get(event.stage, 0.0) + event.seconds
         elif isinstance(event, Warned):
             self.warn(event.message)
         elif isinstance(event, Step) and event.losses:

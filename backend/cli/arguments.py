@@ -91,7 +91,7 @@ class Generate:
     pose: Annotated[Path | None, optional("FILE")] = None
     """Pose to use: a corrected pose.json, or SMPL-X parameters (.npz, .pkl, .json)."""
     person: Annotated[int | None, optional("N")] = None
-    """Which person, when the photo shows several: 0 is the largest."""
+    """Which person, counted from the left, 0 first; the largest when left out."""
     guidance: Guidance = "mirror"
     """Unseen sides. mirror: a baseline that carries the photo to the back; none: left alone."""
     seed: Annotated[int, arg(metavar="N")] = 0
@@ -129,7 +129,7 @@ class Estimate:
     pose: Annotated[Path | None, optional("FILE")] = None
     """Start from this pose: a pose.json, or SMPL-X parameters (.npz, .pkl, .json)."""
     person: Annotated[int | None, optional("N")] = None
-    """Which person, when the photo shows several: 0 is the largest."""
+    """Which person, counted from the left, 0 first; the largest when left out."""
     force: Flag = False
     """Replace files that are already there."""
     json: Flag = False

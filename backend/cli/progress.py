@@ -8,12 +8,15 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from backend.events import Event, StageFinished, StageStarted, Step, Warned
 
 PLAIN_LINE_EVERY = 5.0
 """Seconds between two lines of one stage's progress in a pipe."""
+
+_TITLE_WIDTH, _BAR_WIDTH = 13, 16
 
 
 def make_progress() -> PlainProgress | LiveProgress:
@@ -94,13 +97,16 @@ class LiveProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        # The text beside a bar may be long: it is cut off before it squeezes title and bar away.
+        fixed = Column(min_width=_TITLE_WIDTH, no_wrap=True)
+        rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]\u2713"),
-            TextColumn("{task.description:<14}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[info]}", style="dim", markup=False),
+            TextColumn("{task.description}", table_column=fixed),
+            BarColumn(bar_width=_BAR_WIDTH, table_column=Column(min_width=_BAR_WIDTH)),
+            TextColumn("{task.fields[info]}", style="dim", markup=False, table_column=rest),
             console=console,
-            expand=False,
+            expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
         self._providers: dict[str, str] = {}

@@ -31,6 +31,8 @@ def test_recorder_keeps_what_it_sees_and_passes_it_on(tmp_path: Path) -> None:
     recorder = RunRecorder(seen.append, clock)
     events = [
         StageStarted("fitting", "smplify: ships with us"),
+        StageStarted("fitting"),
+        StageFinished("fitting", 1.25),
         StageFinished("fitting", 1.5),
         StageFinished("fitting", 0.5),
         Warned("cropped", "The feet are outside the photo."),
