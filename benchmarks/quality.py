@@ -112,6 +112,8 @@ def draw(mesh: trimesh.Trimesh, camera: PhotoCamera, square: CropFrame) -> Drawi
     depth = vertices[:, 2:] * camera.pixels_per_metre / square.half_size
     faces = np.asarray(mesh.faces, np.int64)
     raster = rasterize(np.concatenate([xy, depth], 1), faces, SIZE * SUPERSAMPLING)
+    if not isinstance(mesh.visual, trimesh.visual.ColorVisuals):
+        raise HumanRefError("no_colors", "mesh.ply has no vertex colours.")
     colors = np.asarray(mesh.visual.vertex_colors)[:, :3] / 255.0
     fine = np.concatenate(
         [interpolate(raster, colors, faces), raster.covered[..., None].astype(np.float64)], -1
@@ -173,7 +175,7 @@ def check_mesh(
     checks = [
         Check("watertight", float(mesh.is_watertight), "1", bool(mesh.is_watertight)),
         Check("pieces", pieces, "1", pieces == 1),
-        Check("volume (litres)", mesh.volume * 1e3, "> 20", mesh.volume > 0.020),
+        Check("volume (litres)", mesh.volume * 1e3, "> 20", bool(mesh.volume > 0.020)),
         Check("faces", len(mesh.faces), f"<= {max_faces}", len(mesh.faces) <= max_faces),
     ]
     for name, joint, reach in (
@@ -227,9 +229,9 @@ def _accessor(gltf: pygltflib.GLTF2, index: int) -> Float[np.ndarray, "n k"]:
         offset=start,
         strides=(stride, np.dtype(kind).itemsize),
     )
-    if kind is np.float32:
-        return values.astype(np.float32)
-    return (values / np.iinfo(kind).max).astype(np.float32)
+    # Integer accessors are normalised: their largest number stands for 1.
+    largest = {np.uint8: 255.0, np.uint16: 65535.0, np.float32: 1.0}[kind]
+    return np.asarray(values, np.float32) / np.float32(largest)
 
 
 def evaluate(
@@ -246,7 +248,7 @@ def evaluate(
     Raises:
         HumanRefError, OSError, ValueError: a file is missing or not what it should be.
     """
-    mesh = trimesh.load(artifacts / "mesh.ply", process=False)
+    mesh = trimesh.load_mesh(artifacts / "mesh.ply", process=False)
     joints = read_pose(artifacts / "pose.json").joints
     if joints is None:
         raise HumanRefError("no_joints", "pose.json lists no joints.")
