@@ -58,7 +58,7 @@ class KeyedSegmentation:
             )
         if detection.others is not None:
             soft = soft * ~detection.others
-        return _checked(soft * _person_component(soft > 0.5, detection.prior, grow=2))
+        return checked_mask(soft * person_component(soft > 0.5, detection.prior, grow=2))
 
 
 class MediapipeGrabCut:
@@ -77,7 +77,7 @@ class MediapipeGrabCut:
         picture = detection_picture(photo, None)
         rows, columns = np.nonzero(detection.prior > 0.1)
         if rows.size == 0:
-            raise _no_silhouette()
+            raise no_silhouette()
         pad = int(0.08 * max(np.ptp(rows), np.ptp(columns))) + 4
         top, bottom = max(0, rows.min() - pad), min(height, rows.max() + 1 + pad)
         left, right = max(0, columns.min() - pad), min(width, columns.max() + 1 + pad)
@@ -98,13 +98,13 @@ class MediapipeGrabCut:
             certain_background |= (shrunk(backdrop.empty.astype(np.float32)) > 0.99) & (prior < 0.9)
         seed = 0.65 * prior + 0.35 * self._models.selfie(small)
         cut = grab_cut(small, seed, certain_background)
-        component = _person_component(cut, prior, grow=0)
+        component = person_component(cut, prior, grow=0)
         soft = cv2.resize(component.astype(np.float32), part.shape[1::-1])
         radius = max(2, round(0.004 * max(part.shape[:2])))
         fine = cv2.ximgproc.guidedFilter(part, soft, radius, (0.01 * 255.0) ** 2)
         mask = np.zeros((height, width), np.float32)
         mask[top:bottom, left:right] = np.clip((fine - 0.05) / 0.9, 0.0, 1.0)
-        return _checked(mask)
+        return checked_mask(mask)
 
 
 def grab_cut(
@@ -179,13 +179,13 @@ def _soft_edge(
     return np.where(known, np.clip(coverage, 0.0, 1.0), foreground).astype(np.float32)
 
 
-def _person_component(
+def person_component(
     inside: Bool[np.ndarray, "h w"], prior: Float[np.ndarray, "h w"], *, grow: int
 ) -> Bool[np.ndarray, "h w"]:
     """The piece that holds most of the detected person, grown by ``grow`` pixels for its edge."""
     count, labels = cv2.connectedComponents(inside.astype(np.uint8))
     if count < 2:
-        raise _no_silhouette()
+        raise no_silhouette()
     held = np.bincount(labels.ravel(), prior.ravel().astype(np.float64), minlength=count)
     piece = labels == 1 + int(held[1:].argmax())
     if grow:
@@ -193,13 +193,13 @@ def _person_component(
     return np.asarray(piece)
 
 
-def _checked(mask: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+def checked_mask(mask: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     if float((mask > 0.5).mean()) < 1e-4:
-        raise _no_silhouette()
+        raise no_silhouette()
     return mask.astype(np.float32)
 
 
-def _no_silhouette() -> HumanRefError:
+def no_silhouette() -> HumanRefError:
     return HumanRefError(
         "mask_empty",
         "The person cannot be told from the background of this photo.",
