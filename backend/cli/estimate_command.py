@@ -42,16 +42,15 @@ def run_estimate(args: Estimate) -> dict[str, Any]:
             write_estimate(estimated, files.stage(args.output), overlay)
             files.commit()
     report = estimated.fit.report
-    result = {
+    made = {"pose": args.output, "overlay": args.overlay}
+    result: dict[str, Any] = {
         "command": "estimate",
-        "files": {"pose": str(args.output.resolve())},
+        "files": {what: str(path.resolve()) for what, path in made.items() if path is not None},
         "fit": asdict(report),
         "providers": dict(estimated.subject.providers),
         "warnings": list(recorder.warnings),
         "seconds": recorder.seconds,
     }
-    if args.overlay is not None:
-        result["files"]["overlay"] = str(args.overlay.resolve())
     if not args.json:
         _print(result)
     return result

@@ -124,13 +124,13 @@ def checkpoint_bytes(settings: GenerateSettings) -> int:
 
     The tables dominate: 4-byte features, two an entry, three copies (values and Adam's two moments).
     """
-    table = settings.field.levels * 2**settings.field.log2_table * 2 * 4
+    table = settings.field.levels * (1 << settings.field.log2_table) * 2 * 4
     return 2 * 3 * table
 
 
 def _stamp(checkpoint: Path) -> int | None:
     """Tells this run's checkpoint from an older one."""
-    return checkpoint.stat().st_mtime_ns if checkpoint.is_file() else None
+    return int(checkpoint.stat().st_mtime_ns) if checkpoint.is_file() else None
 
 
 def _with_checkpoint(error: KeyboardInterrupt | HumanRefError, kept: Path | None) -> HumanRefError:
