@@ -1,0 +1,1 @@
+"""Dressed synthetic people from openly licensed parts (see examples/README.md)."""
