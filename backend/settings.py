@@ -34,7 +34,7 @@ class FieldSettings:
     """The SDF network reads only these coarsest levels; colour reads all."""
     body_grid: int = 192
     """Edge of the grid that holds the body's SDF, which the networks correct."""
-    alpha_init: float = 0.3
+    alpha_init: float = 0.46
     """p0 of the learnable density sharpness alpha = exp(10 p)."""
     encoding: EncodingName = "auto"
     """Implementation of the hash encoding."""
@@ -60,17 +60,17 @@ class LossSettings:
 
     rgb: float = 1e4
     """L2 on the photo's pixels."""
-    iou: float = 1e4
+    iou: float = 1000.0
     """Soft IoU of the silhouette (Eq. 4)."""
-    normal: float = 100.0
+    normal: float = 200.0
     """L2 on front and back normals, gated by their trust."""
-    sdf: float = 100.0
+    sdf: float = 3000.0
     """L1 to the body's SDF, less where clothing is loose."""
-    smooth: float = 5.0
+    smooth: float = 50.0
     """Smoothness of rendered normals."""
-    eikonal: float = 0.1
+    eikonal: float = 50.0
     """|gradient| = 1 near the surface."""
-    guidance: float = 1.0
+    guidance: float = 2000.0
     """Unseen sides (the mirror baseline)."""
 
 

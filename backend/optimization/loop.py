@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 from torch.nn import functional
 
 from backend.errors import Cancelled
 from backend.events import OnEvent, Step
 from backend.field.networks import HumanField
+from backend.field.volume import sample_grid
 from backend.geometry.cameras import OrthographicCamera
 from backend.guidance import Guidance, GuidedRays
 from backend.optimization import losses
@@ -61,6 +62,17 @@ class _Rays:
     origins: Float[Tensor, "r 3"]
     directions: Float[Tensor, "r 3"]
     xy: Float[Tensor, "r 2"]
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    """A rendered batch: of all rays drawn, ``hit`` marks those that were rendered."""
+
+    bundle: RayBundle
+    origins: Float[Tensor, "h 3"]
+    directions: Float[Tensor, "h 3"]
+    hit: Bool[Tensor, "r"]
+    background: Float[Tensor, "3"]
 
 
 def view_rays(azimuth: float, xy: Float[Tensor, "r 2"], elevation: float = 0.0) -> _Rays:
@@ -198,7 +210,8 @@ class FieldOptimizer:
             other = self._side_rays(azimuth, n_other, resolution)
         # Random background colour each step: a colour must not pass for emptiness.
         background = torch.rand(3, generator=self.generator).to(front.xy.device)
-        bundle, hit = self._render(front, other, background)
+        view = self._render(front, other, background)
+        bundle, hit = view.bundle, view.hit
         seen = hit[: len(front.xy)]
         terms = self._front_losses(front, seen, bundle, background, resolution)
         a, b = int(seen.sum()), len(bundle.opacity)
@@ -210,7 +223,7 @@ class FieldOptimizer:
                 bundle.normal[a:b], normal, trust * solid
             )
         if azimuth is not None and weights.guidance > 0:
-            terms["guidance"] = weights.guidance * self._guide(azimuth, other, bundle, a, b)
+            terms["guidance"] = weights.guidance * self._guide(azimuth, view, a, b)
         terms["smooth"] = weights.smooth * self._smoothness(front, seen, bundle)
         terms.update(self._field_losses(bundle))
         return terms
@@ -226,16 +239,15 @@ class FieldOptimizer:
         elevation = float(torch.rand((), generator=self.generator)) * 40.0 - 20.0
         return view_rays(azimuth, xy.to(self.problem.tightness.device), elevation)
 
-    def _render(
-        self, front: _Rays, other: _Rays, background: Tensor
-    ) -> tuple[RayBundle, Tensor]:
-        """Render the rays of both views that may meet the person; the mask says which."""
+    def _render(self, front: _Rays, other: _Rays, background: Tensor) -> _Rendered:
+        """Render the rays of both views that may meet the person."""
         origins = torch.cat([front.origins, other.origins])
         directions = torch.cat([front.directions, other.directions])
         depths, hit = self.sampler.sample(origins, directions, self.field.alpha, self.generator)
-        bundle = render_rays(self.field, origins[hit], directions[hit], depths[hit], background)
+        origins, directions = origins[hit], directions[hit]
+        bundle = render_rays(self.field, origins, directions, depths[hit], background)
         self._points += bundle.samples.sdf.numel()
-        return bundle, hit
+        return _Rendered(bundle, origins, directions, hit, background)
 
     def _front_losses(
         self, front: _Rays, seen: Tensor, bundle: RayBundle, background: Tensor, resolution: int
@@ -250,23 +262,26 @@ class FieldOptimizer:
         wanted = target.color[seen] * mask[:, None] + background * (1 - mask[:, None])
         return {
             "rgb": weights.rgb * losses.rgb_loss(bundle.color[:n], wanted, known),
-            "iou": weights.iou * losses.iou_loss(opacity * target.known, target.mask * target.known),
+            "iou": weights.iou
+            * losses.iou_loss(opacity * target.known, target.mask * target.known),
             "normal": weights.normal
-            * losses.normal_loss(bundle.normal[:n], target.normal[seen], target.normal_weight[seen]),
+            * losses.normal_loss(
+                bundle.normal[:n], target.normal[seen], target.normal_weight[seen]
+            ),
         }
 
-    def _guide(self, azimuth: float, other: _Rays, bundle: RayBundle, a: int, b: int) -> Tensor:
+    def _guide(self, azimuth: float, view: _Rendered, a: int, b: int) -> Tensor:
+        """Guidance of the rays a..b of a batch."""
+        bundle = view.bundle
         if a == b:
             return bundle.color.sum() * 0.0
-        hit_depth = bundle.depth[a:b].detach()
-        points = bundle.origins[a:b] + hit_depth[:, None] * bundle.directions[a:b]
+        opacity = bundle.opacity[a:b].detach()
+        points = view.origins[a:b] + bundle.depth[a:b, None].detach() * view.directions[a:b]
         normal = functional.normalize(bundle.normal[a:b].detach(), dim=-1)
         # The pure surface colour, so that silhouette rays do not ask the background for the photo.
-        share = bundle.opacity[a:b].detach().clamp_min(1e-3)[:, None]
-        color = bundle.foreground[a:b] / share
-        return self.problem.guidance.loss(
-            GuidedRays(azimuth, color, bundle.opacity[a:b].detach(), points, normal)
-        )
+        share = opacity.clamp_min(1e-3)[:, None]
+        color = (bundle.color[a:b] - (1 - opacity[:, None]) * view.background) / share
+        return self.problem.guidance.loss(GuidedRays(azimuth, color, opacity, points, normal))
 
     def _smoothness(self, front: _Rays, seen: Tensor, bundle: RayBundle) -> Tensor:
         """Neighbouring front pixels, where both meet the person."""
@@ -281,13 +296,16 @@ class FieldOptimizer:
     def _field_losses(self, bundle: RayBundle) -> dict[str, Tensor]:
         weights = self.settings.optimization.losses
         samples = bundle.samples
+        base = sample_grid(self.field.base_sdf, bundle.points.clamp(-1.0, 1.0))
         near = losses.near_surface(samples.sdf, self.field.alpha.detach())
         grid = bundle.points[:, :2] * bundle.points.new_tensor([1.0, -1.0])
         tight = functional.grid_sample(
-            self.problem.tightness[None, None], grid[None, None], align_corners=False,
+            self.problem.tightness[None, None],
+            grid[None, None],
+            align_corners=False,
             padding_mode="border",
         ).view(-1)
         return {
-            "sdf": weights.sdf * losses.sdf_loss(samples.sdf, samples.base, 0.1 + 0.9 * tight),
+            "sdf": weights.sdf * losses.sdf_loss(samples.sdf, base, 0.1 + 0.9 * tight),
             "eikonal": weights.eikonal * losses.eikonal_loss(samples.gradient, near),
         }

@@ -43,9 +43,7 @@ def smoothness_loss(
     return (difference * weight).sum() / weight.sum().clamp_min(1.0)
 
 
-def eikonal_loss(
-    gradient: Float[Tensor, "n 3"], nearness: Float[Tensor, "n"]
-) -> Float[Tensor, ""]:
+def eikonal_loss(gradient: Float[Tensor, "n 3"], nearness: Float[Tensor, "n"]) -> Float[Tensor, ""]:
     """(|gradient| - 1)^2 near the surface: residual hash grids drift away from distances."""
     length = gradient.square().sum(-1).add(1e-12).sqrt()
     return ((length - 1.0).square() * nearness).sum() / nearness.sum().clamp_min(1.0)

@@ -62,7 +62,9 @@ def body_maps(field_vertices: Float[np.ndarray, "v 3"], body: PosedBody) -> Body
     # The farthest surface is the nearest one of the body mirrored in depth.
     back = rasterize(field_vertices * np.array([1, 1, -1], field_vertices.dtype), faces, _BODY_MAP)
     covered = front.covered
-    middle = np.where(covered, (np.where(covered, front.depth, 0) - np.where(covered, back.depth, 0)) / 2, 0)
+    middle = np.where(
+        covered, (np.where(covered, front.depth, 0) - np.where(covered, back.depth, 0)) / 2, 0
+    )
     return BodyMaps(covered, middle.astype(np.float32))
 
 

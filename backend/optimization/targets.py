@@ -107,14 +107,12 @@ class FrontTargets:
             self._levels[n] = torch.from_numpy(level.transpose(2, 0, 1)[None].copy()).to(device)
             self._candidates[n] = self._importance(maps, body_silhouette, n)
         back = np.concatenate([normals.back, normals.back_weight[..., None]], -1)
-        self._back = torch.from_numpy(
-            back.astype(np.float32).transpose(2, 0, 1)[None].copy()
-        ).to(device)
+        self._back = torch.from_numpy(back.astype(np.float32).transpose(2, 0, 1)[None].copy()).to(
+            device
+        )
 
     @staticmethod
-    def _importance(
-        maps: CropMaps, body: Bool[np.ndarray, "n n"], n: int
-    ) -> tuple[Tensor, Tensor]:
+    def _importance(maps: CropMaps, body: Bool[np.ndarray, "n n"], n: int) -> tuple[Tensor, Tensor]:
         """Flat pixel indices worth a ray and their cumulative weights."""
         person = cv2.resize(
             ((maps.mask > 0.3) | body).astype(np.float32), (n, n), interpolation=cv2.INTER_AREA
@@ -164,5 +162,6 @@ class FrontTargets:
 
 def _sample(image: Tensor, xy: Tensor) -> Tensor:
     grid = torch.stack([xy[:, 0], -xy[:, 1]], -1)[None, None]
-    return functional.grid_sample(image, grid, align_corners=False, padding_mode="border")[0, :, 0].T
-
+    return functional.grid_sample(image, grid, align_corners=False, padding_mode="border")[
+        0, :, 0
+    ].T

@@ -57,7 +57,9 @@ def test_harmonic_fill_is_linear_between_two_walls() -> None:
     values, fixed = np.zeros((5, 11)), np.zeros((5, 11), bool)
     fixed[:, 0] = fixed[:, -1] = True
     values[:, -1] = 10.0
-    np.testing.assert_allclose(harmonic_fill(values, fixed), np.tile(np.arange(11.0), (5, 1)), atol=1e-9)
+    np.testing.assert_allclose(
+        harmonic_fill(values, fixed), np.tile(np.arange(11.0), (5, 1)), atol=1e-9
+    )
 
 
 def test_a_body_that_fits_its_outline_stays() -> None:

@@ -1,0 +1,159 @@
+"""A photo's way to a character: Figure 3 of the paper as two functions.
+
+``estimate`` looks at the photo and proposes a body; a person may correct it; ``generate`` fits the field
+and makes the rigged character. Neither knows a socket or a terminal: both report through events.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from backend.body import load_body
+from backend.body.model import BodyModel, PosedBody
+from backend.devices import choose_device
+from backend.events import OnEvent, Preview, StageFinished, StageStarted, Warned, ignore_events
+from backend.field.encodings import make_encoding
+from backend.field.encodings.grid import HashGridLayout
+from backend.field.networks import HumanField
+from backend.fitting.fit import FitResult, fit_body
+from backend.fitting.pose_file import read_pose
+from backend.geometry.frames import CropFrame, FieldToWorld, PhotoCamera
+from backend.meshing.mesh import extract_mesh, preview_mesh
+from backend.optimization.loop import FieldOptimizer, FitSummary
+from backend.optimization.problem import FitStart, build_problem, frame_person
+from backend.perception.overrides import Overrides
+from backend.perception.perceive import perceive
+from backend.perception.photo import load_photo
+from backend.perception.providers import PerceptionChoices, make_normal_estimator
+from backend.perception.subject import Subject
+from backend.rigging.character import Character, rig, scale_to_height
+from backend.settings import GenerateSettings
+from backend.threads import configure_threads
+
+
+@dataclass(frozen=True)
+class EstimateRequest:
+    """A photo and everything a person brought with it."""
+
+    photo: Path
+    pose: Path | None = None
+    """A corrected pose.json, or SMPL-X parameters."""
+    overrides: Overrides = field(default_factory=Overrides)
+    person: int | None = None
+    body: str = "anny"
+    smplx_path: Path | None = None
+    height_cm: float = 175.0
+    providers: PerceptionChoices = field(default_factory=PerceptionChoices)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is known of the person before any field is fitted."""
+
+    subject: Subject
+    fit: FitResult
+    body: PosedBody
+    model: BodyModel
+
+
+@dataclass(frozen=True)
+class GenerateResult:
+    """The character, and what is needed to judge it against the photo."""
+
+    character: Character
+    camera: PhotoCamera
+    """The photo's camera in the character's own world (metres, feet on the floor)."""
+    crop: CropFrame
+    summary: FitSummary
+    providers: dict[str, str]
+
+
+@contextmanager
+def stage(name: str, on_event: OnEvent, provider: str = "") -> Iterator[None]:
+    """Report the beginning and end of a stage."""
+    on_event(StageStarted(name, provider))
+    start = time.perf_counter()
+    yield
+    on_event(StageFinished(name, time.perf_counter() - start))
+
+
+def estimate(request: EstimateRequest, on_event: OnEvent = ignore_events) -> Estimate:
+    """Look at a photo and propose the person's pose and shape (3.1).
+
+    Raises:
+        HumanRefError: a photo, file or provider that cannot be used; see the stages' own codes.
+    """
+    configure_threads()
+    with stage("photo", on_event):
+        photo = load_photo(request.photo)
+    for note in photo.notes:
+        on_event(Warned("photo_note", note))
+    subject = perceive(photo, request.providers, request.overrides, request.person, on_event)
+    model = load_body(request.body, request.smplx_path)
+    brought = None
+    if request.pose is not None:
+        brought = read_pose(request.pose, model, photo)
+    with stage("fitting", on_event, f"{model.name}: {'your pose' if brought else 'fitted here'}"):
+        if brought is None or brought.camera is None:
+            fit = fit_body(subject, model, request.height_cm / 100.0, on_event, initial=brought)
+        else:
+            fit = FitResult.from_file(brought)
+    return Estimate(subject, fit, model.pose(fit.pose), model)
+
+
+def generate(
+    estimated: Estimate,
+    settings: GenerateSettings,
+    on_event: OnEvent = ignore_events,
+    *,
+    overrides: Overrides | None = None,
+    providers: PerceptionChoices | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> GenerateResult:
+    """Fit the field to photo, body and guidance; mesh, colour and rig it (3.2, 3.3).
+
+    Raises:
+        Cancelled: the observer or Ctrl-C stopped the fit; the checkpoint holds the work.
+        HumanRefError: see the stages' own codes.
+    """
+    configure_threads()
+    device = choose_device(settings.device).device
+    subject, body = estimated.subject, estimated.body
+    crop, field_to_world = frame_person(subject.mask, body, estimated.fit.camera)
+    estimator, why_normals = make_normal_estimator(
+        providers or PerceptionChoices(), overrides or Overrides()
+    )
+    with stage("normals", on_event, why_normals):
+        normals = estimator.estimate(
+            subject, body, crop, field_to_world, settings.working_resolution
+        )
+    layout = HashGridLayout.from_settings(settings.field)
+    encoding, why_encoding = make_encoding(settings.field.encoding, layout, device)
+    with stage("start_shape", on_event):
+        start = build_problem(subject, body, normals, crop, field_to_world, settings, device)
+        human = HumanField(settings.field, start.base_sdf, encoding, seed=settings.seed).to(device)
+
+    def show(step: int) -> None:
+        mesh = preview_mesh(human, field_to_world)
+        on_event(Preview(step, mesh.vertices, mesh.faces, mesh.colors))
+
+    with stage("optimization", on_event, f"{encoding.name} encoding: {why_encoding}"):
+        loop = FieldOptimizer(human, start.problem, settings, on_event, show, checkpoint)
+        summary = loop.run(resume=resume)
+    with stage("meshing", on_event):
+        mesh = extract_mesh(human, settings.meshing, field_to_world)
+    with stage("rigging", on_event):
+        character, camera = _at_height(rig(mesh, body), estimated.fit.camera, settings)
+    told = {
+        "normals": f"{normals.provider}: {why_normals}",
+        "guidance": start.problem.guidance.description,
+        "encoding": f"{encoding.name}: {why_encoding}",
+    }
+    return GenerateResult(character, camera, crop, summary, {**subject.providers, **told})
