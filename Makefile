@@ -41,7 +41,8 @@ ifneq ($(TORCH),)
 else ifeq ($(shell uname -s)-$(shell uname -m),Linux-x86_64)
 	@echo 'Installing the CPU build of PyTorch (make TORCH=torch==$(TORCH_VERSION) takes the CUDA build).'
 	@$(BIN)/python -m pip install --quiet 'torch==$(TORCH_VERSION)+cpu' 2>/dev/null \
-		|| $(BIN)/python -m pip install 'torch==$(TORCH_VERSION)+cpu' --extra-index-url $(TORCH_CPU_INDEX)
+		|| $(BIN)/python -m pip install 'torch==$(TORCH_VERSION)+cpu' --extra-index-url $(TORCH_CPU_INDEX) \
+		|| { echo 'The CPU build of PyTorch was not found. The larger CUDA build works too: make $(MAKECMDGOALS) TORCH=torch==$(TORCH_VERSION)' >&2; exit 1; }
 else
 	$(BIN)/python -m pip install 'torch==$(TORCH_VERSION)'
 endif
