@@ -1,0 +1,166 @@
+"""``pose.json``: a fitted (or corrected) pose with its camera, in and out. Schema: docs/pose-json.md."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backend.body.model import BodyModel
+from backend.body.pose import BodyPose
+from backend.body.posing import check_pose
+from backend.errors import HumanRefError
+from backend.fitting.pose_schema import FORMAT, VERSION, PhotoInfo, PoseFile, parse_pose_file
+from backend.fitting.report import FitReport
+from backend.geometry.frames import PhotoCamera
+from backend.perception.subject import Photo
+from shared_protocol.skeleton import JOINT_NAMES, POSE_SLICES
+
+_MAX_BYTES = 4_000_000
+# Larger than rounding in JSON and float32, smaller than anything a person would draw.
+_JOINT_TOLERANCE = 2e-3
+
+
+def make_pose_file(
+    pose: BodyPose,
+    camera: PhotoCamera,
+    model: BodyModel,
+    photo: Photo,
+    report: FitReport | None = None,
+) -> PoseFile:
+    """A complete pose file of a fit.
+
+    Raises:
+        HumanRefError: see :func:`backend.body.posing.check_pose`.
+    """
+    height, width = photo.rgb.shape[:2]
+    info = PhotoInfo(width=width, height=height, sha256=photo.digest)
+    return PoseFile(pose, camera, model.pose(pose).joints, info, report)
+
+
+def write_pose(path: Path, pose_file: PoseFile) -> None:
+    """Write ``pose_file`` as JSON; the file appears whole or not at all.
+
+    Raises:
+        HumanRefError: ``pose_unwritable``.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(_to_json(pose_file), encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise HumanRefError(
+            "pose_unwritable",
+            f"The pose file {path} cannot be written: {error.strerror or error}.",
+            "Choose a folder you may write to, with free space.",
+            retryable=True,
+        ) from error
+
+
+def read_pose(path: Path, model: BodyModel | None = None, photo: Photo | None = None) -> PoseFile:
+    """Read and check a pose.json.
+
+    Args:
+        model: when given, the pose must be for this body; listed joints must be where its parameters
+            put them, and missing ones are computed.
+        photo: when given, a camera must have been made for a photo of this size.
+
+    Raises:
+        HumanRefError: ``pose_unreadable``, ``pose_format``, ``pose_version``, ``pose_shape``,
+            ``pose_not_finite``, ``pose_unknown_key``, ``pose_joints_mismatch``,
+            ``pose_other_photo``, and those of :func:`backend.body.posing.check_pose`.
+    """
+    pose_file = parse_pose_file(_load_json(Path(path)), Path(path).name)
+    if photo is not None:
+        check_photo_size(pose_file, photo)
+    if model is None:
+        return pose_file
+    check_pose(model, pose_file.pose)
+    computed = model.pose(pose_file.pose).joints
+    if pose_file.joints is not None:
+        apart = np.linalg.norm(pose_file.joints - computed, axis=1)
+        worst = int(apart.argmax())
+        if apart[worst] > _JOINT_TOLERANCE * max(1.0, pose_file.pose.scale):
+            raise HumanRefError(
+                "pose_joints_mismatch",
+                f"In {Path(path).name} the joint {JOINT_NAMES[worst]} lies "
+                f"{100 * apart[worst]:.1f} cm from where the pose parameters put it.",
+                'Edit the rotations, not the joints; or delete "joints" to have them computed.',
+            )
+    return PoseFile(pose_file.pose, pose_file.camera, computed, pose_file.photo, pose_file.fit)
+
+
+def check_photo_size(pose_file: PoseFile, photo: Photo) -> None:
+    """Raise HumanRefError ``pose_other_photo`` when the camera is for a photo of another size."""
+    height, width = photo.rgb.shape[:2]
+    info = pose_file.photo
+    if info is not None and (info.width, info.height) != (width, height):
+        raise HumanRefError(
+            "pose_other_photo",
+            f"The pose was made for a photo of {info.width} x {info.height} pixels, "
+            f"this one has {width} x {height}.",
+            "Give the photo that the pose was made from, or estimate the pose again.",
+        )
+
+
+def _load_json(path: Path) -> Any:
+    def refuse(constant: str) -> float:
+        raise HumanRefError(
+            "pose_not_finite",
+            f"The pose file {path.name} holds {constant}, which is not a number.",
+            "Every value must be a finite number.",
+        )
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise ValueError("it is larger than 4 MB")
+        return json.loads(data.decode("utf-8"), parse_constant=refuse)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise HumanRefError(
+            "pose_unreadable",
+            f"The pose file {path} cannot be read: {reason}.",
+            "Give a pose.json written by humanref estimate.",
+        ) from error
+
+
+def _to_json(pose_file: PoseFile) -> str:
+    pose = pose_file.pose
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": pose.model,
+        "betas": _rounded(pose.betas),
+        **{name: _rounded(pose.part(name)) for name in POSE_SLICES},
+        "transl": _rounded(pose.transl),
+        "scale": float(pose.scale),
+    }
+    # Single rotations are flat in SMPL-X's own files.
+    for name in ("global_orient", "jaw_pose", "leye_pose", "reye_pose"):
+        content[name] = content[name][0]
+    if pose_file.joints is not None:
+        rows = _rounded(pose_file.joints)
+        content["joints"] = dict(zip(JOINT_NAMES, rows, strict=True))
+    if pose_file.camera is not None:
+        content["camera"] = {
+            name: float(getattr(pose_file.camera, name))
+            for name in ("pixels_per_metre", "center_u", "center_v")
+        }
+    if pose_file.photo is not None:
+        content["photo"] = dict(vars(pose_file.photo))
+    if pose_file.fit is not None:
+        content["fit"] = pose_file.fit.as_dict()
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _rounded(array: np.ndarray) -> Any:
+    return np.round(np.asarray(array, np.float64), 7).tolist()
