@@ -31,7 +31,8 @@ def make_subject(assets: Path, folder: Path, recipe: Recipe, *, samples: int) ->
     (folder / "views").mkdir(parents=True, exist_ok=True)
     person = make_person(assets, recipe)
     studio = Studio(person)
-    studio.add_daylight()
+    # Softer than the example's light: a back in deep shade would be no truth about colours.
+    studio.add_daylight(sky=0.85, window=170.0)
     vertices, faces = studio.surface()
     trimesh.Trimesh(vertices, faces, process=False).export(folder / "mesh.ply")
     low, high = vertices.min(0), vertices.max(0)

@@ -62,7 +62,7 @@ SUBJECTS: dict[str, Recipe] = {
         recolor={"female_casualsuit01": (0.42, 0.8, 1.0), "bob02": (0.0, 1.3, 0.35)},
     ),
     "suit": Recipe(
-        phenotype={"gender": 0.0, "age": 0.75, "weight": 0.62, "muscle": 0.5, "height": 0.6},
+        phenotype={"gender": 0.0, "age": 0.75, "weight": 0.62, "muscle": 0.5, "height": 0.4},
         clothes=("male_elegantsuit01", "shoes04"),
         hair="short04",
         pose=standing(
