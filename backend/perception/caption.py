@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -16,6 +16,7 @@ _CHEEKS = (50, 101, 205, 280, 330, 425)
 _SKIN_DISTANCE = 18.0
 
 
+@runtime_checkable
 class Captioner(Protocol):
     """Photo and regions to one English sentence without a full stop."""
 

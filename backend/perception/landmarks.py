@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -50,6 +50,7 @@ class Detection:
     warnings: tuple[tuple[str, str], ...]
 
 
+@runtime_checkable
 class LandmarkEstimator(Protocol):
     """Finds a person and their landmarks."""
 

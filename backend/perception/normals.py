@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -29,6 +29,7 @@ _CLOTHED_PULL = 0.4
 _CONTOUR_PULL = 8.0
 
 
+@runtime_checkable
 class NormalEstimator(Protocol):
     """A fitted person to normal maps."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from backend.body.model import Region
+from backend.errors import HumanRefError
 from backend.perception.cut_lines import (
     BodyAxes,
     CutLines,
@@ -23,6 +24,7 @@ _WORKING_SIDE = 448
 _HEAD, _NECK, _TRUNK, _ARM, _LEFT_LEG, _RIGHT_LEG = range(6)
 
 
+@runtime_checkable
 class Parser(Protocol):
     """Silhouette to regions."""
 
@@ -108,6 +110,30 @@ class LandmarkParsing:
             )
             region[(flat == leg) & cut.beyond(pixels)] = Region.FEET
         return region.reshape(group.shape)
+
+
+def fill_from_nearest(
+    region: np.ndarray, mask: Float[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "h w"]:
+    """Every silhouette pixel without a region takes the nearest one; background outside the mask.
+
+    Raises:
+        HumanRefError: ``regions_empty`` when no pixel of the silhouette has a region.
+    """
+    inside = mask > 0.5
+    known = (region > 0) & inside
+    if not known.any():
+        raise HumanRefError(
+            "regions_empty",
+            "No part of the silhouette has a region.",
+            "Use the embedded parser, or bring your own with --regions.",
+        )
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    lookup = np.zeros(int(nearest.max()) + 1, np.uint8)
+    lookup[nearest[known]] = region[known]
+    return np.where(inside, lookup[nearest], np.uint8(Region.BACKGROUND)).astype(np.uint8)
 
 
 def _scaled(landmarks: Landmarks, ratio: Float[np.ndarray, "2"]) -> Landmarks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -12,7 +11,7 @@ from backend.errors import HumanRefError
 from backend.perception.backdrop import detection_picture
 from backend.perception.cut_lines import CutLines
 from backend.perception.hub import loading_failed, require, resolve_weights
-from backend.perception.parsing import LandmarkParsing
+from backend.perception.parsing import LandmarkParsing, fill_from_nearest
 from backend.perception.subject import Landmarks, Photo
 
 SEGFORMER_CLOTHES = "mattmdjaga/segformer_b2_clothes"
@@ -124,27 +123,3 @@ def _table(repo: str, id2label: dict[int, str]) -> np.ndarray:
 
 def _plain(label: str) -> str:
     return label.strip().lower().replace("_", "-").replace(" ", "-")
-
-
-def fill_from_nearest(
-    region: np.ndarray, mask: Float[np.ndarray, "h w"]
-) -> UInt8[np.ndarray, "h w"]:
-    """Every silhouette pixel without a region takes the nearest one; background outside the mask.
-
-    Raises:
-        HumanRefError: ``regions_empty`` when no pixel of the silhouette has a region.
-    """
-    inside = mask > 0.5
-    known = (region > 0) & inside
-    if not known.any():
-        raise HumanRefError(
-            "regions_empty",
-            "The parser found no part of the body in the silhouette.",
-            "Use the embedded parser, or bring your own with --regions.",
-        )
-    _, nearest = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    lookup = np.zeros(int(nearest.max()) + 1, np.uint8)
-    lookup[nearest[known]] = region[known]
-    return np.where(inside, lookup[nearest], np.uint8(Region.BACKGROUND)).astype(np.uint8)

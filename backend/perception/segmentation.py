@@ -6,7 +6,7 @@ colour); ``MediapipeGrabCut`` is for everything else.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ _WORKING_SIDE = 640
 """GrabCut's cost grows with the area; the guided filter then restores the edge at full size."""
 
 
+@runtime_checkable
 class Segmenter(Protocol):
     """Photo and found person to a soft silhouette."""
 
