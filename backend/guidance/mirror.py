@@ -21,8 +21,8 @@ _EDGE_PIXELS = 4
 
 
 def extend_colors(
-    rgb: Float[np.ndarray, "n n 3"], inside: Bool[np.ndarray, "n n"]
-) -> Float[np.ndarray, "n n 3"]:
+    rgb: Float[np.ndarray, "h w 3"], inside: Bool[np.ndarray, "h w"]
+) -> Float[np.ndarray, "h w 3"]:
     """Give every pixel outside ``inside`` the colour of its nearest pixel inside (all black if none)."""
     if not inside.any():
         return np.zeros_like(rgb)

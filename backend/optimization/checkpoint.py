@@ -26,6 +26,8 @@ class Checkpoint:
     field: dict[str, Any]
     optimizer: dict[str, Any]
     generator: torch.Tensor
+    grid: torch.Tensor
+    """The sampler's cached SDF, as old as it was."""
     seconds: float
     """Time spent in the loop so far."""
 

@@ -105,6 +105,8 @@ class FieldOptimizer:
         self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._seconds_before = 0.0
+        self._completed = 0
+        self._random_state = self.generator.get_state()
         self._points = 0
 
     def run(self, *, resume: bool = False) -> FitSummary:
@@ -119,7 +121,6 @@ class FieldOptimizer:
         started = time.perf_counter()
         recent: list[Tensor] = []
         names: tuple[str, ...] = ()
-        step = first
         try:
             for step in range(first, options.steps):
                 terms = self._step(step)
@@ -135,35 +136,36 @@ class FieldOptimizer:
                 if done % options.preview_every == 0 and done < options.steps:
                     self.on_preview(done)
                 if self.checkpoint and done % options.checkpoint_every == 0:
-                    self._save(done, time.perf_counter() - started)
+                    self._save(time.perf_counter() - started)
         except (KeyboardInterrupt, Cancelled) as stop:
-            # The interrupted step may be half done: it is repeated on resuming.
-            raise self._stopped(step, time.perf_counter() - started) from stop
+            raise self._stopped(time.perf_counter() - started) from stop
         seconds = self._seconds_before + time.perf_counter() - started
         mean = torch.stack(recent).mean(0).tolist() if recent else []
         final = dict(zip(names, mean, strict=False))
         return FitSummary(options.steps, seconds, self._points, final)
 
-    def _stopped(self, step: int, elapsed: float) -> Cancelled:
+    def _stopped(self, elapsed: float) -> Cancelled:
         if self.checkpoint is None:
-            return Cancelled(f"Stopped at step {step}.", "Nothing was kept.")
-        self._save(step, elapsed)
+            return Cancelled(f"Stopped at step {self._completed}.", "Nothing was kept.")
+        self._save(elapsed)
         return Cancelled(
-            f"Stopped at step {step} of {self.settings.optimization.steps}; "
+            f"Stopped at step {self._completed} of {self.settings.optimization.steps}; "
             f"the work so far is kept in {self.checkpoint}.",
             "Run the same command with --resume to continue.",
         )
 
-    def _save(self, step: int, elapsed: float) -> None:
+    def _save(self, elapsed: float) -> None:
+        """Keep the state after the last whole step, so that resuming gives the uninterrupted result."""
         assert self.checkpoint is not None
         save_checkpoint(
             self.checkpoint,
             Checkpoint(
                 fingerprint=self.problem.fingerprint,
-                step=step,
+                step=self._completed,
                 field=self.field.state_dict(),
                 optimizer=self.optimizer.state_dict(),
-                generator=self.generator.get_state(),
+                generator=self._random_state,
+                grid=self.sampler.grid,
                 seconds=self._seconds_before + elapsed,
             ),
         )
@@ -174,9 +176,9 @@ class FieldOptimizer:
         self.field.load_state_dict(saved.field)
         self.optimizer.load_state_dict(saved.optimizer)
         self.generator.set_state(saved.generator)
-        self._seconds_before = saved.seconds
-        # Between refreshes the sampler looks at an older field; start from the one restored.
-        self.sampler.refresh(self.field)
+        self.sampler.restore(saved.grid)
+        self._seconds_before, self._completed = saved.seconds, saved.step
+        self._random_state = saved.generator
         return saved.step
 
     def _step(self, step: int) -> dict[str, Tensor]:
@@ -191,6 +193,8 @@ class FieldOptimizer:
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         self.optimizer.step()
+        self._completed = step + 1
+        self._random_state = self.generator.get_state()
         return {name: value.detach() for name, value in terms.items()}
 
     def _losses(self, step: int) -> dict[str, Tensor]:

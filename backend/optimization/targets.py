@@ -57,8 +57,8 @@ class CropMaps:
 
 
 def clean_edges(
-    rgb: Float[np.ndarray, "n n 3"], mask: Float[np.ndarray, "n n"]
-) -> Float[np.ndarray, "n n 3"]:
+    rgb: Float[np.ndarray, "h w 3"], mask: Float[np.ndarray, "h w"]
+) -> Float[np.ndarray, "h w 3"]:
     """Replace colours that are mixed with the background by the nearest unmixed ones."""
     pure = mask > 0.9
     if not pure.any():

@@ -1,0 +1,137 @@
+"""The loop as a whole, on a ball with a painted front."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backend.errors import Cancelled
+from backend.events import Event, Step, ignore_events
+from backend.field.encodings import make_encoding
+from backend.field.encodings.grid import HashGridLayout
+from backend.field.networks import HumanField
+from backend.guidance import make_guidance
+from backend.optimization.loop import FieldOptimizer, FitProblem, view_rays
+from backend.optimization.targets import CropMaps, FrontTargets
+from backend.perception.subject import NormalMaps
+from backend.settings import (
+    FieldSettings,
+    GenerateSettings,
+    OptimizationSettings,
+    RenderingSettings,
+    preset_settings,
+)
+
+N = 64
+RADIUS = 0.5
+
+
+def _settings(steps: int = 30) -> GenerateSettings:
+    return replace(
+        preset_settings("draft"),
+        working_resolution=N,
+        field=FieldSettings(levels=6, log2_table=12, max_resolution=64, sdf_levels=4),
+        rendering=RenderingSettings(samples=8, grid_resolution=24, grid_refresh=5),
+        optimization=OptimizationSettings(
+            steps=steps, resolutions=(32, 64), rays=512, preview_every=10, checkpoint_every=10
+        ),
+    )
+
+
+def _problem() -> FitProblem:
+    """A ball, red on the left and blue on the right of the picture."""
+    t = (np.arange(N) + 0.5) / N * 2 - 1
+    x, y = (a.astype(np.float32) for a in np.meshgrid(t, -t))
+    inside = x**2 + y**2 < RADIUS**2
+    z = np.sqrt(np.maximum(RADIUS**2 - x**2 - y**2, 0))
+    front = np.stack([x, y, z], -1) / RADIUS * inside[..., None]
+    back = np.stack([-x, y, -z], -1) / RADIUS * inside[..., None]
+    rgb = np.where((x < 0)[..., None], (0.8, 0.1, 0.1), (0.1, 0.1, 0.8)).astype(np.float32)
+    known, nothing = np.ones((N, N), bool), np.zeros((N, N), bool)
+    mask = inside.astype(np.float32)
+    device = torch.device("cpu")
+    normals = NormalMaps(front, back, mask, mask, "exact")
+    targets = FrontTargets(
+        CropMaps(rgb, mask, known, nothing, nothing), normals, inside, (32, 64), device
+    )
+    guidance = make_guidance("mirror", rgb, mask, nothing, nothing, known, device)
+    return FitProblem(targets, guidance, torch.ones(8, 8), (-0.5, 0.5, -0.5, 0.5), "ball")
+
+
+def _field(settings: GenerateSettings) -> HumanField:
+    axis = torch.linspace(-1, 1, 33)
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    base = torch.stack([x, y, z], -1).norm(dim=-1) - RADIUS
+    layout = HashGridLayout.from_settings(settings.field)
+    torch.manual_seed(0)
+    return HumanField(settings.field, base, make_encoding("numba", layout, "cpu")[0])
+
+
+def _optimizer(settings: GenerateSettings, checkpoint: Path | None = None, **kwargs):
+    field = _field(settings)
+    on_event = kwargs.get("on_event", ignore_events)
+    on_preview = kwargs.get("on_preview", lambda step: None)
+    return field, FieldOptimizer(field, _problem(), settings, on_event, on_preview, checkpoint)
+
+
+def test_the_photo_is_learnt_in_front_and_carried_to_the_back() -> None:
+    field, loop = _optimizer(_settings(150))
+    loop.run()
+    points = torch.tensor([[-0.25, 0.0, 0.43], [0.25, 0.0, 0.43], [-0.25, 0.0, -0.43]])
+    with torch.no_grad():
+        color = field.color(points)
+        distance = field.sdf(points)
+    wanted = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8], [0.8, 0.1, 0.1]])
+    assert (color - wanted).abs().max() < 0.15
+    assert distance.abs().max() < 0.03
+
+
+def test_previews_and_progress_come_as_planned() -> None:
+    seen: list[Event] = []
+    previews: list[int] = []
+    _, loop = _optimizer(_settings(30), on_event=seen.append, on_preview=previews.append)
+    summary = loop.run()
+    steps = [e for e in seen if isinstance(e, Step)]
+    assert [e.step for e in steps] == [10, 20, 30]
+    assert steps[-1].eta == 0.0
+    assert set(steps[-1].losses) == set(summary.losses)
+    assert {"rgb", "iou", "normal", "sdf", "smooth"} <= set(summary.losses)
+    assert previews == [10, 20]
+
+
+def test_equal_seeds_give_equal_fields() -> None:
+    states = []
+    for _ in range(2):
+        field, loop = _optimizer(_settings(12))
+        loop.run()
+        states.append(field.state_dict())
+    torch.testing.assert_close(states[0], states[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("at", [20, 13])
+def test_a_stopped_run_resumes_to_the_same_field(tmp_path: Path, at: int) -> None:
+    whole, loop = _optimizer(_settings(30))
+    loop.run()
+    path = tmp_path / "a.checkpoint"
+
+    def stop(step: int) -> None:
+        raise KeyboardInterrupt
+
+    settings = _settings(30)
+    stopping = replace(settings, optimization=replace(settings.optimization, preview_every=at))
+    _, loop = _optimizer(stopping, path, on_preview=stop)
+    with pytest.raises(Cancelled, match="--resume"):
+        loop.run()
+    resumed, loop = _optimizer(settings, path)
+    loop.run(resume=True)
+    torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
+
+
+def test_rays_of_every_view_start_outside_the_cube_and_look_at_it() -> None:
+    xy = torch.zeros(1, 2)
+    for azimuth in range(0, 360, 30):
+        rays = view_rays(float(azimuth), xy, elevation=20.0)
+        assert float(rays.origins.norm(dim=1)) >= 3**0.5
+        assert float((rays.origins + 1.75 * rays.directions).abs().max()) < 1e-5
