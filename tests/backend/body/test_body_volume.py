@@ -135,16 +135,16 @@ def _winding(points, triangles):
 
 
 def test_far_field_is_distance_like(walking):
-    grid = signed_distance_grid(walking.vertices, walking.faces, 64, -1.1, 1.3)
-    cell = 2.4 / 63
+    grid = signed_distance_grid(walking.vertices, walking.faces, 64, -1.5, 1.5)
+    cell = 3.0 / 63
     for axis in range(3):
         # A true distance changes by at most one cell a cell.
         change = np.abs(np.diff(grid, axis=axis)) / cell
         assert change.max() < 2
         assert (change < 1.1).mean() > 0.99
     for wall in (grid[:, :, -8:], -grid[:, :, :8], grid[-8:].T, -grid[:8].T):
-        # Away from everything the distance only grows (but for the odd jump near a medial plane).
-        assert (np.diff(wall, axis=2) > 0).mean() > 0.995
+        # With all of the body on one side the distance only grows.
+        assert (np.diff(wall, axis=2) > 0).all()
     assert grid.dtype == np.float32
 
 
