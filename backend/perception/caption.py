@@ -119,17 +119,18 @@ def _lower(
 ) -> str:
     """Trousers, or shorts when the shins are skin and the thighs are not."""
     body, seen = landmarks.body, landmarks.visibility > 0.5
-    thighs = [0.7 * body[h] + 0.3 * body[k] for h, k in ((23, 25), (24, 26)) if seen[h] and seen[k]]
     shins = [0.5 * (body[k] + body[a]) for k, a in ((25, 27), (26, 28)) if seen[k] and seen[a]]
-    if skin is not None and thighs and shins:
-        radius = max(1, regions.shape[0] // 200)
-        thigh = _patch(rgb, np.stack(thighs), radius)
-        shin = _patch(rgb, np.stack(shins), radius)
-        if len(thigh) and len(shin):
-            upper_leg, lower_leg = np.median(thigh, axis=0), np.median(shin, axis=0)
-            if (
-                lab_distance(lower_leg, skin) < _SKIN_DISTANCE
-                and lab_distance(upper_leg, lower_leg) > _SKIN_DISTANCE
-            ):
-                return f"{color_name(upper_leg)} shorts"
+    if skin is None or not shins:
+        return f"{color_name(color)} trousers"
+    shin = _patch(rgb, np.stack(shins), max(1, regions.shape[0] // 200))
+    thighs = regions == Region.LOWER
+    # Worn and faded patches lie in the middle of a thigh: its whole upper half speaks.
+    thighs[int(max(0.0, 0.5 * (body[[23, 24], 1].mean() + body[[25, 26], 1].mean()))) :] = False
+    if len(shin) and int(thighs.sum()) > 20:
+        upper_leg, lower_leg = dominant_color(rgb[thighs]), np.median(shin, axis=0)
+        if (
+            lab_distance(lower_leg, skin) < _SKIN_DISTANCE
+            and lab_distance(upper_leg, lower_leg) > _SKIN_DISTANCE
+        ):
+            return f"{color_name(upper_leg)} shorts"
     return f"{color_name(color)} trousers"

@@ -17,6 +17,7 @@ from backend.perception.mediapipe_models import HolisticResult, MediapipeModels
 MAX_PEOPLE = 6
 _WORKING_SIDE = 1024
 _MIN_WORKING_SIDE = 512
+_MIN_WINDOW = 192
 _TORSO = [11, 12, 23, 24]
 
 
@@ -128,14 +129,18 @@ def _look_closer(
     height, width = picture.shape[:2]
     short, long = min(height, width), max(height, width)
     side = short if long > 1.5 * short else long // 2
-    best: FoundPerson | None = None
-    for top in _steps(height, side):
-        for left in _steps(width, side):
-            window = (left, top, min(width, left + side), min(height, top + side))
-            person = look(models, picture, window)
-            if person is not None and (best is None or person.area > best.area):
-                best = person
-    return best
+    while side >= _MIN_WINDOW:
+        best: FoundPerson | None = None
+        for top in _steps(height, side):
+            for left in _steps(width, side):
+                window = (left, top, min(width, left + side), min(height, top + side))
+                person = look(models, picture, window)
+                if person is not None and (best is None or person.area > best.area):
+                    best = person
+        if best is not None:
+            return best
+        side = side // 2 if side > long // 3 else 0
+    return None
 
 
 def _steps(length: int, side: int) -> list[int]:

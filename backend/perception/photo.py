@@ -71,7 +71,7 @@ def load_photo(path: str | Path) -> Photo:
             f"{rgb.shape[1]} x {rgb.shape[0]}"
         )
     matte = _meaningful_matte(alpha_image, notes)
-    if float(np.ptp(rgb)) < 2 / 255 and matte is None:
+    if float(np.ptp(rgb, axis=(0, 1)).max()) < 2 / 255 and matte is None:
         raise HumanRefError(
             "photo_empty", f"{path.name} is one flat colour.", "Give a photo of a person."
         )
