@@ -14,6 +14,7 @@ from backend.fitting.landmark_map import (
     DEPTH_PAIRS,
     FACE_ANCHORS,
     JOINT_OF_LANDMARK,
+    SHOWN_BY,
     Anchor,
     hand_anchors,
 )
@@ -60,6 +61,9 @@ class Evidence:
     ankle_depth: float
     """Mean z of the ankles relative to the pelvis, metres; 0 unless they clearly are elsewhere."""
     missing_joints: tuple[str, ...]
+    """Joints whose own landmark is not seen."""
+    resting_joints: tuple[str, ...]
+    """Joints that turn nothing seen: they keep the natural pose, and so does all below them."""
     warnings: tuple[str, ...]
 
 
@@ -287,5 +291,8 @@ class _Builder:
             lean=_lean(body_3d),
             ankle_depth=_ankle_depth(body_3d, weight),
             missing_joints=missing,
+            resting_joints=tuple(
+                name for name, shown in SHOWN_BY.items() if weight[list(shown)].max() < 1
+            ),
             warnings=warnings,
         )

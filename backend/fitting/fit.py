@@ -23,6 +23,7 @@ from backend.fitting.initialise import (
     legs_as_seen,
     limbs_from_directions,
     natural_start,
+    unseen_limbs_at_rest,
 )
 from backend.fitting.kinematics import ArticulatedBody
 from backend.fitting.least_squares import minimize
@@ -45,8 +46,8 @@ _HANDS = tuple(range(25, N_JOINTS))
 _OUTLINE_SAMPLES = 240
 # Minimisations of a fit from scratch, for the progress bar.
 _STEPS = 13
-# 240 neighbouring samples are about 60 independent ones.
-_SILHOUETTE_SHARE = 0.25
+# 240 neighbouring samples are about 80 independent ones.
+_SILHOUETTE_SHARE = 0.35
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def fit_body(
     if initial is not None:
         check_pose(model, initial.pose)
         if initial.camera is None:
+            for note in initial.notes:
+                on_event(Warned("pose_adapted", note))
             return fit_camera(subject, model, initial.pose, height_m, on_event)
     fitter = _Fitter(subject, model, locked_joints, on_event)
     state = fitter.refine(fitter.start(initial))
@@ -174,10 +177,11 @@ class _Fitter:
         self._model, self._on_event = model, on_event
         self.evidence = gather_evidence(subject.landmarks, self._width, self._height)
         self._body = ArticulatedBody(model)
-        self._prior: PosePrior = natural_pose_prior()
+        resting = self.evidence.resting_joints
+        self._prior: PosePrior = unseen_limbs_at_rest(natural_pose_prior(), resting)
         self._locked = {JOINT_INDEX[name] for name in locked}
         outline = mask_outline(subject.mask)
-        self._matcher = SilhouetteMatcher(self._body, model, outline)
+        self._matcher = SilhouetteMatcher(self._body, model, outline, hidden_joints=resting)
         self._step = 0
 
     def start(self, initial: PoseFile | None) -> State:

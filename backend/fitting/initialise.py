@@ -65,6 +65,7 @@ def limbs_from_directions(
 # World landmarks bend standing people's hips and knees by this much for no reason (radians).
 _BEND_NOISE = 0.25
 _STRAIGHT_SIGMA = 0.06
+_REST_SIGMA = 0.12
 
 
 def legs_as_seen(
@@ -90,6 +91,14 @@ def legs_as_seen(
         mean[joint, 0] += bend
         sigma[joint, 0] = _STRAIGHT_SIGMA + 0.3 * abs(bend)
     return replace(prior, mean=mean, sigma=sigma)
+
+
+def unseen_limbs_at_rest(prior: PosePrior, resting_joints: tuple[str, ...]) -> PosePrior:
+    """Hold limbs that the photo does not show close to the natural pose."""
+    sigma = prior.sigma.copy()
+    joints = [JOINT_INDEX[name] for name in resting_joints]
+    sigma[joints] = np.minimum(sigma[joints], _REST_SIGMA)
+    return replace(prior, sigma=sigma)
 
 
 def shortest_turn(

@@ -159,6 +159,22 @@ JOINT_OF_LANDMARK: dict[int, str] = {
     0: "head",
 }
 
+# For each joint that turns a limb: the landmarks that show how. All unseen: nobody can tell.
+SHOWN_BY: dict[str, tuple[int, ...]] = {
+    "left_shoulder": (13, 15),
+    "right_shoulder": (14, 16),
+    "left_elbow": (15,),
+    "right_elbow": (16,),
+    "left_wrist": (15,),
+    "right_wrist": (16,),
+    "left_hip": (25, 27),
+    "right_hip": (26, 28),
+    "left_knee": (27,),
+    "right_knee": (28,),
+    "left_ankle": (27, 31),
+    "right_ankle": (28, 32),
+}
+
 
 def offsets(anchors: tuple[Anchor, ...]) -> np.ndarray:
     """(m, 3) offsets of ``anchors``."""

@@ -17,7 +17,9 @@ from backend.fitting.silhouette import BodyOutline, SilhouetteMatcher
 from shared_protocol.skeleton import JOINT_INDEX, N_JOINTS, PARENTS
 
 _LIMIT_SIGMA = 0.04
-_BETA_SIGMA = 1.5
+_BETA_SIGMA = 1.0
+# Beyond this many standard deviations a body stops looking like one.
+_BETA_LIMIT, _BETA_LIMIT_SIGMA = 2.5, 0.1
 # Lean of trunk and balance over the feet: depth is what a scaled-orthographic photo hides.
 _LEAN = (("pelvis", 0.08), ("spine3", 0.08))
 _BALANCE_SIGMA = 0.06
@@ -215,10 +217,12 @@ class FitObjective:
 
     def _shape_prior(self, state: State) -> Linearization:
         n = self.variables.n_betas
-        jacobian = np.zeros((n, self.variables.size))
-        at = 3 * len(self.variables.joints)
-        jacobian[np.arange(n), at + np.arange(n)] = 1 / _BETA_SIGMA
-        residual = state.betas / _BETA_SIGMA
+        jacobian = np.zeros((2 * n, self.variables.size))
+        at = 3 * len(self.variables.joints) + np.arange(n)
+        beyond = np.sign(state.betas) * np.maximum(np.abs(state.betas) - _BETA_LIMIT, 0.0)
+        jacobian[np.arange(n), at] = 1 / _BETA_SIGMA
+        jacobian[n + np.arange(n), at] = (beyond != 0) / _BETA_LIMIT_SIGMA
+        residual = np.concatenate([state.betas / _BETA_SIGMA, beyond / _BETA_LIMIT_SIGMA])
         return Linearization(float((residual**2).sum()), residual, jacobian)
 
     def _outline(self, pixels: np.ndarray, jacobian: np.ndarray, s: float) -> Linearization:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backend.body.model import BodyModel
+from backend.body.parameter_files import read_parameter_file
 from backend.body.pose import BodyPose
 from backend.body.posing import check_pose
 from backend.errors import HumanRefError
@@ -19,6 +21,7 @@ from backend.geometry.frames import PhotoCamera
 from backend.perception.subject import Photo
 from shared_protocol.skeleton import JOINT_NAMES, POSE_SLICES
 
+_PARAMETER_SUFFIXES = (".npz", ".pkl", ".pickle")
 _MAX_BYTES = 4_000_000
 # Larger than rounding in JSON and float32, smaller than anything a person would draw.
 _JOINT_TOLERANCE = 2e-3
@@ -64,7 +67,7 @@ def write_pose(path: Path, pose_file: PoseFile) -> None:
 
 
 def read_pose(path: Path, model: BodyModel | None = None, photo: Photo | None = None) -> PoseFile:
-    """Read and check a pose.json.
+    """Read and check a pose.json, or SMPL-X parameters of another program (no camera then).
 
     Args:
         model: when given, the pose must be for this body; listed joints must be where its parameters
@@ -74,9 +77,14 @@ def read_pose(path: Path, model: BodyModel | None = None, photo: Photo | None = 
     Raises:
         HumanRefError: ``pose_unreadable``, ``pose_format``, ``pose_version``, ``pose_shape``,
             ``pose_not_finite``, ``pose_unknown_key``, ``pose_joints_mismatch``,
-            ``pose_other_photo``, and those of :func:`backend.body.posing.check_pose`.
+            ``pose_other_photo``, and those of :func:`backend.body.posing.check_pose` and
+            :func:`backend.body.parameter_files.read_parameter_file`.
     """
-    pose_file = parse_pose_file(_load_json(Path(path)), Path(path).name)
+    path = Path(path)
+    content = None if path.suffix.lower() in _PARAMETER_SUFFIXES else _load_json(path)
+    if content is None or _is_parameters(content):
+        return _from_parameters(read_parameter_file(path), model)
+    pose_file = parse_pose_file(content, path.name)
     if photo is not None:
         check_photo_size(pose_file, photo)
     if model is None:
@@ -89,11 +97,32 @@ def read_pose(path: Path, model: BodyModel | None = None, photo: Photo | None = 
         if apart[worst] > _JOINT_TOLERANCE * max(1.0, pose_file.pose.scale):
             raise HumanRefError(
                 "pose_joints_mismatch",
-                f"In {Path(path).name} the joint {JOINT_NAMES[worst]} lies "
+                f"In {path.name} the joint {JOINT_NAMES[worst]} lies "
                 f"{100 * apart[worst]:.1f} cm from where the pose parameters put it.",
                 'Edit the rotations, not the joints; or delete "joints" to have them computed.',
             )
     return PoseFile(pose_file.pose, pose_file.camera, computed, pose_file.photo, pose_file.fit)
+
+
+def _is_parameters(content: Any) -> bool:
+    """JSON of another program: SMPL-X parts, but neither our format nor our camera."""
+    ours = ("format", "version", "camera", "photo")
+    return isinstance(content, dict) and not any(key in content for key in ours)
+
+
+def _from_parameters(pose: BodyPose, model: BodyModel | None) -> PoseFile:
+    """SMPL-X's joint angles fit any body here; its shape coefficients only fit its own body."""
+    if model is None:
+        return PoseFile(pose)
+    notes: tuple[str, ...] = ()
+    if pose.model != model.name:
+        notes = (
+            "The shape coefficients of the parameter file belong to another body model "
+            "and were left out; its pose was kept.",
+        )
+        pose = replace(pose, betas=np.zeros(model.n_betas, np.float32), model=model.name)
+    check_pose(model, pose)
+    return PoseFile(pose, joints=model.pose(pose).joints, notes=notes)
 
 
 def check_photo_size(pose_file: PoseFile, photo: Photo) -> None:

@@ -46,6 +46,8 @@ class PoseFile:
     """Joint centres in the world frame, metres; None where nobody computed them yet."""
     photo: PhotoInfo | None = None
     fit: FitReport | None = None
+    notes: tuple[str, ...] = ()
+    """What reading changed, to be told to the user."""
 
 
 def parse_pose_file(content: Any, name: str) -> PoseFile:

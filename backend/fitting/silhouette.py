@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
 from backend.body.model import BodyModel, Region
-from backend.fitting.kinematics import ArticulatedBody, Points
+from backend.fitting.kinematics import ArticulatedBody, Points, descendants
 from backend.geometry.rasterizer import rasterize
 from shared_protocol.skeleton import JOINT_INDEX
 
@@ -36,8 +36,8 @@ class Slack:
     """Skin that sticks out of the silhouette: never right."""
     feet: float = 0.025
     hands: float = 0.020
-    lower: float = 0.040
-    upper: float = 0.060
+    lower: float = 0.030
+    upper: float = 0.042
     head: float = 0.060
     """Hair."""
 
@@ -84,14 +84,22 @@ class SilhouetteMatcher:
     """Matches the outline of a body that changes with the outline of the person that does not."""
 
     def __init__(
-        self, body: ArticulatedBody, model: BodyModel, outline: Outline, slack: Slack | None = None
+        self,
+        body: ArticulatedBody,
+        model: BodyModel,
+        outline: Outline,
+        slack: Slack | None = None,
+        hidden_joints: tuple[str, ...] = (),
     ) -> None:
+        """``hidden_joints`` and all below them lie behind something: their outline is not sampled."""
         self._body = body
         self._faces = model.faces
         self._outline = outline
         slack = slack or Slack()
         self.outside_sigma = slack.outside
         self._slack_of_vertex = _vertex_slack(model, slack)
+        below = descendants()[[JOINT_INDEX[name] for name in hidden_joints]].any(0)
+        self._hidden_vertex = model.skin_weights[:, below].sum(1) > 0.5
 
     def sample(
         self, pixels: Float[np.ndarray, "v 3"], photo_size: tuple[int, int], count: int
@@ -113,6 +121,8 @@ class SilhouetteMatcher:
         width, height = photo_size
         inside = (on_photo > 2).all(1) & (on_photo < [width - 2, height - 2]).all(1)
         chosen = np.flatnonzero(inside)
+        seen_face = raster.face_index[at[chosen, 1], at[chosen, 0]]
+        chosen = chosen[~self._hidden_vertex[self._faces[seen_face]].any(1)]
         chosen = chosen[:: max(1, len(chosen) // count)]
         column, row = at[chosen].T
         corners = self._faces[raster.face_index[row, column]].astype(np.int64)
