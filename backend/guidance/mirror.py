@@ -65,7 +65,7 @@ def hide_face(
         hair = face & rim
     paint = head.copy()
     paint[nape:] = False
-    paint[: top - height] = False
+    paint[: max(0, top - height)] = False
     # Mean tone plus the hair's own texture, tiled by reflection: smooth fills look like plastic.
     tone = np.median(rgb[hair], axis=0)
     near = extend_colors(rgb, hair)

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import spsolve
 
 # Field units; beyond these the outline is not cloth (an object, a misplaced limb).
 _MOST_OUT = 0.35
 _MOST_IN = -0.03
+# Cloth this far off the body starts to bridge its hollows, and does so fully from the second on.
+_LOOSE_FROM, _LOOSE_FULL = 0.02, 0.06
+_DRAPE = 0.035
 
 
 @dataclass(frozen=True)
@@ -87,17 +90,9 @@ def grow_to_silhouette(
         skin: pixels whose front must stay on the body (the face).
         side: resolution of the offset maps.
     """
-    person = _shrink(mask, side) > 0.5
-    body = _shrink(body_silhouette, side) > 0.5
-    seen = _shrink(known, side) > 0.99
-    pixel = 2.0 / side
-    distance = (distance_transform_edt(~body) - distance_transform_edt(body)) * pixel
-    eroded = cv2.erode(person.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    seen_inside = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    outline = person & ~eroded & seen_inside
-    excess = np.clip(distance + 0.5 * pixel, _MOST_IN, _MOST_OUT).astype(np.float32)
+    excess, outline = _outline_excess(body_silhouette, mask, known, side)
+    unseen = ~(_shrink(known, side) > 0.99)
     # Unseen parts have no outline of their own: the bare body there, or one cut would dress it all.
-    unseen = ~seen
     back = harmonic_fill(np.where(unseen, 0.0, excess).astype(np.float32), outline | unseen)
     face = _shrink(skin, side) > 0.5
     front = harmonic_fill(
@@ -108,6 +103,44 @@ def grow_to_silhouette(
     middle = _middle_everywhere(body_middle, body_silhouette, side)
     sdf = _subtract_offset(body_sdf, front, back, middle)
     return InitialShape(sdf=sdf, offset_front=front, offset_back=back, tightness=tightness)
+
+
+def _outline_excess(
+    body: Bool[np.ndarray, "p p"],
+    mask: Float[np.ndarray, "p p"],
+    known: Bool[np.ndarray, "p p"],
+    side: int,
+) -> tuple[Float[np.ndarray, "m m"], Bool[np.ndarray, "m m"]]:
+    """How far the photo's outline lies outside the body's (field units), and the cells it crosses.
+
+    Measured on the fine picture and averaged within a cell: read on the coarse one, the outline's
+    stairs would become ridges around every limb.
+    """
+    p = mask.shape[0]
+    pixel = 2.0 / p
+    distance = distance_transform_edt(~body) - distance_transform_edt(body)
+    distance = cv2.GaussianBlur(distance.astype(np.float32), (0, 0), 1.0)
+    # Half-covered pixels carry the outline's place to a fraction of a pixel.
+    person = mask > 0.5
+    inner = cv2.erode(person.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    seen = cv2.erode(known.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    rows, columns = np.nonzero(person & ~inner & seen)
+    around = cv2.blur(mask.astype(np.float32), (3, 3))[rows, columns]
+    excess = (distance[rows, columns] + 1.5 * (2.0 * around - 1.0)) * pixel
+    cell = (rows * side // p) * side + columns * side // p
+    count = np.bincount(cell, minlength=side * side).reshape(side, side)
+    total = np.bincount(cell, np.clip(excess, _MOST_IN, _MOST_OUT), minlength=side * side)
+    mean = total.reshape(side, side) / np.maximum(count, 1)
+    return _smooth_along(mean.astype(np.float32), count > 0)
+
+
+def _smooth_along(
+    values: Float[np.ndarray, "m m"], where: Bool[np.ndarray, "m m"]
+) -> tuple[Float[np.ndarray, "m m"], Bool[np.ndarray, "m m"]]:
+    """Average of the neighbouring outline cells, which carry values; others do not take part."""
+    weight = cv2.GaussianBlur(where.astype(np.float32), (0, 0), 1.5)
+    mean = cv2.GaussianBlur(values * where, (0, 0), 1.5) / np.maximum(weight, 1e-6)
+    return np.where(where, mean, 0.0).astype(np.float32), where
 
 
 def _middle_everywhere(
@@ -134,8 +167,17 @@ def _subtract_offset(
         cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for image in (front, back, middle)
     ]
+    draped = _without_hollows(sdf) if max(front.max(), back.max()) > _LOOSE_FROM else sdf
     out = np.empty_like(sdf)
     for k, z in enumerate(nodes):
         share = np.clip((z - at_nodes[2]) / 0.08 + 0.5, 0.0, 1.0)
-        out[k] = sdf[k] - (share * at_nodes[0] + (1.0 - share) * at_nodes[1])
+        offset = share * at_nodes[0] + (1.0 - share) * at_nodes[1]
+        loose = np.clip((offset - _LOOSE_FROM) / (_LOOSE_FULL - _LOOSE_FROM), 0.0, 1.0)
+        out[k] = sdf[k] + loose * (draped[k] - sdf[k]) - offset
     return out
+
+
+def _without_hollows(sdf: Float[np.ndarray, "n n n"]) -> Float[np.ndarray, "n n n"]:
+    """The surface as cloth hangs over it: a blurred distance bridges what is narrower than the blur."""
+    spacing = 2.0 / (sdf.shape[0] - 1)
+    return gaussian_filter(sdf, _DRAPE / spacing, truncate=2.0, mode="nearest")

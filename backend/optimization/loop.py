@@ -228,18 +228,19 @@ class FieldOptimizer:
             )
         if azimuth is not None and weights.guidance > 0:
             terms["guidance"] = weights.guidance * self._guide(azimuth, view, a, b)
-        terms["smooth"] = weights.smooth * self._smoothness(front, seen, bundle)
+        terms["smooth"] = weights.smooth * self._smoothness(view)
         terms.update(self._field_losses(bundle))
         return terms
 
     def _side_rays(self, azimuth: float, rays: int, resolution: int) -> _Rays:
-        """Rays of a side view through the person's box, those that certainly miss left out later."""
+        """Rays of a side view through the person's box, in neighbouring pairs; many of them miss."""
         x0, x1, y0, y1 = self.problem.extent
         half = max(abs(x0), abs(x1), 0.45)
-        uniform = torch.rand(rays, 2, generator=self.generator)
-        xy = torch.stack(
-            [(uniform[:, 0] * 2 - 1) * half, y0 + uniform[:, 1] * (y1 - y0)], -1
-        ).float()
+        uniform = torch.rand(rays // 2, 2, generator=self.generator)
+        first = torch.stack([(uniform[:, 0] * 2 - 1) * half, y0 + uniform[:, 1] * (y1 - y0)], -1)
+        sideways = (torch.rand(rays // 2, generator=self.generator) < 0.5).float()
+        second = first + torch.stack([sideways, 1.0 - sideways], -1) * (2.0 / resolution)
+        xy = torch.stack([first, second], 1).view(-1, 2).float()
         elevation = float(torch.rand((), generator=self.generator)) * 40.0 - 20.0
         return view_rays(azimuth, xy.to(self.problem.tightness.device), elevation)
 
@@ -287,15 +288,14 @@ class FieldOptimizer:
         color = (bundle.color[a:b] - (1 - opacity[:, None]) * view.background) / share
         return self.problem.guidance.loss(GuidedRays(azimuth, color, opacity, points, normal))
 
-    def _smoothness(self, front: _Rays, seen: Tensor, bundle: RayBundle) -> Tensor:
-        """Neighbouring front pixels, where both meet the person."""
-        n = int(seen.sum())
-        normal = torch.zeros(len(front.xy), 3, device=front.xy.device)
-        normal = normal.masked_scatter(seen[:, None], bundle.normal[:n])
-        solid = torch.zeros(len(front.xy), device=front.xy.device)
-        solid = solid.masked_scatter(seen, bundle.opacity[:n].detach())
-        pair = solid.view(-1, 2)
-        return losses.smoothness_loss(normal.view(-1, 2, 3), pair[:, 0] * pair[:, 1])
+    def _smoothness(self, view: _Rendered) -> Tensor:
+        """Neighbouring pixels of every view, where both meet the person."""
+        bundle = view.bundle
+        normal = torch.zeros(len(view.hit), 3, device=bundle.normal.device)
+        normal = normal.masked_scatter(view.hit[:, None], bundle.normal).view(-1, 2, 3)
+        solid = torch.zeros(len(view.hit), device=bundle.normal.device)
+        solid = solid.masked_scatter(view.hit, bundle.opacity.detach()).view(-1, 2)
+        return losses.smoothness_loss(normal, solid[:, 0] * solid[:, 1])
 
     def _field_losses(self, bundle: RayBundle) -> dict[str, Tensor]:
         weights = self.settings.optimization.losses

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -120,7 +120,8 @@ def build_problem(
         min(n, settings.working_resolution) for n in settings.optimization.resolutions
     )
     silhouette = cv2.resize(seen.silhouette.astype(np.float32), maps.mask.shape) > 0.5
-    targets = FrontTargets(maps, normals, silhouette, resolutions, device)
+    trusted = _less_where_loose(normals, start.tightness)
+    targets = FrontTargets(maps, trusted, silhouette, resolutions, device)
     guidance = make_guidance(
         settings.guidance, maps.rgb, maps.mask, maps.face, maps.head, maps.known, device
     )
@@ -141,6 +142,19 @@ def build_problem(
         fingerprint=fingerprint(subject, body, crop, settings),
     )
     return FitStart(problem, start.sdf, maps)
+
+
+def _less_where_loose(normals: NormalMaps, tightness: Float[np.ndarray, "m m"]) -> NormalMaps:
+    """Trust in normals that only repeat the body, lowered where clothing hangs away from it."""
+    n = normals.front.shape[0]
+    tight = (0.15 + 0.85 * cv2.resize(tightness, (n, n))).astype(normals.front_weight.dtype)
+    front = tight if normals.front_from_body else np.ones_like(tight)
+    back = tight[:, ::-1] if normals.back_from_body else np.ones_like(tight)
+    return replace(
+        normals,
+        front_weight=normals.front_weight * front,
+        back_weight=normals.back_weight * back,
+    )
 
 
 def fingerprint(

@@ -87,6 +87,8 @@ class BodyNormals:
             front_weight=front_weight.astype(np.float32),
             back_weight=back_weight.astype(np.float32),
             provider=self.name,
+            front_from_body=True,
+            back_from_body=True,
         )
 
 

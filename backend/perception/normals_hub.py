@@ -106,4 +106,5 @@ class MarigoldNormals:
             front=front.astype(np.float32),
             front_weight=np.clip(weight, 0.0, 1.0).astype(np.float32),
             provider=f"{self.name} (front), {body.provider} (back)",
+            front_from_body=False,
         )

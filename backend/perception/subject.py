@@ -80,3 +80,6 @@ class NormalMaps:
     front_weight: Float[np.ndarray, "n n"]
     back_weight: Float[np.ndarray, "n n"]
     provider: str
+    front_from_body: bool = False
+    """True where the map only repeats the fitted body, which knows nothing of loose clothing."""
+    back_from_body: bool = False

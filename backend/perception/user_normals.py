@@ -45,7 +45,7 @@ class UserNormals:
             front, weight = _merged(
                 square, normals, given, mask, maps.front.astype(np.float64), maps.front_weight
             )
-            maps = replace(maps, front=front, front_weight=weight)
+            maps = replace(maps, front=front, front_weight=weight, front_from_body=False)
             told.append(f"front: {self._front.name}")
         if self._back is not None:
             normals, given = read_normals(self._back, subject.photo, back=True)
@@ -63,6 +63,7 @@ class UserNormals:
                 maps,
                 back=np.ascontiguousarray(back[:, ::-1]),
                 back_weight=np.ascontiguousarray(weight[:, ::-1]),
+                back_from_body=False,
             )
             told.append(f"back: {self._back.name}")
         return replace(maps, provider=f"{self.name} ({', '.join(told)}), else {maps.provider}")

@@ -12,9 +12,9 @@ N = 128
 SKIN, HAIR, CLOTH = (0.8, 0.6, 0.5), (0.1, 0.05, 0.02), (0.2, 0.3, 0.7)
 
 
-def _person() -> dict[str, np.ndarray]:
+def _person(lift: int = 0) -> dict[str, np.ndarray]:
     """A round head with a face under hair, on a blue trunk, before a green wall."""
-    y, x = np.mgrid[:N, :N]
+    y, x = np.mgrid[lift : N + lift, :N]
     head = (x - 64) ** 2 + (y - 34) ** 2 < 20**2
     face = (x - 64) ** 2 + ((y - 40) / 1.1) ** 2 < 12**2
     trunk = (np.abs(x - 64) < 30) & (y > 52)
@@ -46,6 +46,11 @@ def test_back_shows_the_cloth_at_the_same_place_and_no_face() -> None:
     np.testing.assert_allclose(_target(guidance, 64, 40, 1.0), SKIN, atol=1e-3)
     back = _target(guidance, 64, 40, -1.0)
     assert np.linalg.norm(back - HAIR) < 0.15 < np.linalg.norm(back - SKIN)
+
+
+def test_a_face_near_the_upper_edge_is_hidden_too() -> None:
+    guidance = MirrorGuidance(**_person(lift=12), device=torch.device("cpu"))
+    assert np.linalg.norm(_target(guidance, 64, 26, -1.0) - HAIR) < 0.15
 
 
 def test_the_wall_never_reaches_the_person() -> None:
