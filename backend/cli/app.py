@@ -110,7 +110,7 @@ def _unexpected(error: Exception) -> HumanRefError:
 
 
 def _say(command: Command, error: HumanRefError, code: int) -> int:
-    sys.stderr.write(f"humanref: {error}\n")
+    sys.stderr.write(f"humanref: {error.message} {error.hint}".rstrip() + "\n")
     if command.json:
         details = {
             "code": error.code,

@@ -58,16 +58,16 @@ class BodyChoice:
 
 @dataclass(frozen=True)
 class Providers:
-    """Which program does each step; see `humanref doctor` for what is here."""
+    """Who does each step: auto, a name below, or NAME:FOLDER with weights of yours; see doctor."""
 
     segmentation: Annotated[str, arg(metavar="NAME")] = "auto"
-    """Silhouette."""
+    """Silhouette: grabcut, keyed, birefnet, mask-rcnn."""
     parsing: Annotated[str, arg(metavar="NAME")] = "auto"
-    """Head, upper body, legs and feet."""
+    """Head, upper body, legs and feet: landmarks, segformer, fashn."""
     captioner: Annotated[str, arg(metavar="NAME")] = "auto"
-    """Description of the person."""
+    """Description of the person: template, blip, blip2."""
     normals_provider: Annotated[str, arg(metavar="NAME")] = "auto"
-    """Front and back normal maps."""
+    """Front and back normal maps: body, marigold."""
 
 
 PhotoPath = Annotated[Positional[Path], arg(name="photo", metavar="PHOTO")]

@@ -80,10 +80,10 @@ def _generate(
     with make_progress() as progress:
         recorder = RunRecorder(progress)
         with GentleInterrupts(recorder) as on_event, OutputFiles() as files:
-            from backend.cli.artifacts import write_artifacts, write_character
+            from backend.cli.artifacts import result_numbers, write_artifacts, write_character
             from backend.cli.requests import estimate_request
             from backend.devices import choose_device
-            from backend.pipeline import estimate, generate
+            from backend.pipeline import estimate, generate, stage
 
             device = choose_device(settings.device)
             record_inputs(args, recorder)
@@ -98,15 +98,16 @@ def _generate(
                 checkpoint=checkpoint,
                 resume=args.resume,
             )
-            write_character(files.stage(args.output), result.character)
+            with stage("export", on_event):
+                write_character(files.stage(args.output), result.character, args.output.stem)
+                staged = {name: files.stage(path) for name, path in artifacts.items()}
+                write_artifacts(staged, estimated, result)
             recorder.add_providers(result.providers)
-            staged = {name: files.stage(path) for name, path in artifacts.items()}
-            numbers = write_artifacts(staged, estimated, result)
             report = recorder.report(
                 settings,
                 guidance=result.providers["guidance"],
                 device=f"{device.device.type}: {device.why}",
-                results=numbers,
+                results=result_numbers(estimated, result),
             )
             if "run.json" in staged:
                 report.write(staged["run.json"])

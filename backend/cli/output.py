@@ -202,6 +202,13 @@ class OutputFiles:
             # A folder that something else has been put into is no longer ours to remove.
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
+        if isinstance(error, HumanRefError):
+            self._name_finals(error)
+
+    def _name_finals(self, error: HumanRefError) -> None:
+        """A writer names the temporary path it knows: say the place the user asked for instead."""
+        for staged, final in self._staged:
+            error.message = error.message.replace(str(staged), str(final))
 
     def _room(self, folder: Path) -> Path:
         if folder not in self._rooms:

@@ -57,6 +57,18 @@ def test_a_folder_that_got_other_files_is_kept(tmp_path: Path) -> None:
     assert tree(tmp_path) == ["new", "new/a.glb.checkpoint"]
 
 
+def test_a_writer_that_fails_is_told_by_the_place_asked_for(tmp_path: Path) -> None:
+    final = tmp_path / "a.glb"
+
+    def write() -> None:
+        with OutputFiles() as files:
+            raise HumanRefError("disk_full", f"No room for {files.stage(final)}.", "Free some.")
+
+    with pytest.raises(HumanRefError) as refused:
+        write()
+    assert refused.value.message == f"No room for {final}."
+
+
 def test_a_failed_move_puts_every_old_file_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
