@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -10,8 +11,13 @@ import numpy as np
 import pytest
 import trimesh
 
+from backend.body import load_body
+from backend.body.pose import BodyPose
+from backend.export.glb import write_glb
 from backend.geometry.frames import PhotoCamera
-from shared_protocol.skeleton import N_JOINTS
+from backend.geometry.mesh import ColoredMesh, vertex_normals
+from backend.rigging.character import rig, scale_to_height
+from shared_protocol.skeleton import JOINT_INDEX, N_JOINTS
 
 ROOT = Path(__file__).parents[2]
 CAMERA = PhotoCamera(pixels_per_metre=300.0, center_u=310.0, center_v=405.0)
@@ -25,8 +31,6 @@ def quality() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     # dataclasses look their module up while the class is made.
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -108,3 +112,23 @@ def test_mesh_faults_are_found(quality: ModuleType) -> None:
     assert not {c.name: c for c in quality.check_mesh(ball(), far, 30_000)}[
         "left hand: joint to mesh (m)"
     ].passed
+
+
+def test_rig_of_a_real_export(quality: ModuleType, tmp_path: Path) -> None:
+    model = load_body("anny")
+    full_pose = np.zeros((N_JOINTS, 3), np.float32)
+    full_pose[JOINT_INDEX["left_shoulder"]] = (0.0, 0.0, -1.0)
+    betas = np.zeros(model.n_betas, np.float32)
+    body = model.pose(BodyPose(betas, full_pose, np.zeros(3, np.float32)))
+    used, faces = np.unique(body.faces[body.outer_faces], return_inverse=True)
+    vertices, faces = body.vertices[used], faces.reshape(-1, 3).astype(np.int32)
+    mesh = ColoredMesh(
+        vertices, faces, np.full_like(vertices, 0.5), vertex_normals(vertices, faces)
+    )
+    path = tmp_path / "body.glb"
+    write_glb(path, scale_to_height(rig(mesh, body), 1.62)[0])
+    right = quality.check_rig(path, 1.62)
+    assert [check.passed for check in right] == [True] * 4
+    wrong = {check.name: check for check in quality.check_rig(path, 1.75)}
+    assert not wrong["T-pose height (m)"].passed
+    assert wrong["T-pose height (m)"].value == pytest.approx(1.62, abs=1e-4)
