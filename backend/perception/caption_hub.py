@@ -42,7 +42,7 @@ class BlipCaption:
         dtype = torch.float16 if device.startswith("cuda") else torch.float32
         try:
             self._processor = processor.from_pretrained(path)
-            self._model = model.from_pretrained(path, dtype=dtype).to(device).eval()
+            self._model = model.from_pretrained(path).to(device, dtype).eval()
         except (ImportError, OSError, ValueError, RuntimeError, AttributeError) as error:
             raise loading_failed(repo, error) from error
         self._device = device

@@ -58,11 +58,11 @@ class MarigoldNormals:
         dtype = torch.float16 if device.startswith("cuda") else torch.float32
         try:
             load: Any = MarigoldNormalsPipeline.from_pretrained
-            pipeline = load(path, torch_dtype=dtype)
+            pipeline = load(path)
         except (ImportError, OSError, ValueError, RuntimeError, AttributeError) as error:
             raise loading_failed(repo, error) from error
         pipeline.set_progress_bar_config(disable=True)
-        self._pipeline = pipeline.to(device)
+        self._pipeline = pipeline.to(device, dtype)
         self._steps = steps
         self._processing_resolution = processing_resolution
         self._seed = seed

@@ -65,10 +65,11 @@ def test_bare_shins_make_shorts(seen: Seen) -> None:
     assert marks.face is not None
     cheek = marks.face[50].astype(int)
     painted = seen.photo.rgb.copy()
+    painted[regions == Region.LOWER] = [0.75, 0.1, 0.1]
     shins = np.zeros(regions.shape, bool)
     shins[int(marks.body[[25, 26], 1].mean()) :] = True
     painted[shins & (regions == Region.LOWER)] = painted[cheek[1], cheek[0]]
-    assert "blue shorts" in TemplateCaption().caption(as_photo(painted), regions, marks)
+    assert "red shorts" in TemplateCaption().caption(as_photo(painted), regions, marks)
 
 
 def test_nothing_is_said_of_what_is_not_shown(seen: Seen) -> None:
