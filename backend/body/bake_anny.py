@@ -57,10 +57,10 @@ def mean_adult(rig: AnnyRig) -> dict[str, Float[np.ndarray, "b"]]:
 
 
 def random_adults(
-    rig: AnnyRig, count: int, rng: np.random.Generator
+    phenotypes: tuple[str, ...], count: int, rng: np.random.Generator
 ) -> dict[str, Float[np.ndarray, "b"]]:
     """Phenotypes of random adults: all but the extremes, age young adult to old."""
-    values = {name: rng.uniform(0.05, 0.95, count) for name in rig.phenotypes}
+    values = {name: rng.uniform(0.05, 0.95, count) for name in phenotypes}
     values["age"] = rng.uniform(0.5, 0.9, count)
     ancestry = rng.dirichlet([1, 1, 1], count).T
     values |= dict(zip(("african", "asian", "caucasian"), ancestry, strict=True))
@@ -186,10 +186,10 @@ def bake(path: Path, components: int = 16, people: int = 400, unseen: int = 40) 
     surface = select_surface(rig)
     rng = np.random.default_rng(0)
     shapes = principal_shapes(
-        *t_posed(rig, random_adults(rig, people, rng), surface.kept), components
+        *t_posed(rig, random_adults(rig.phenotypes, people, rng), surface.kept), components
     )
     of_vertices, of_joints = reconstruction_error(
-        shapes, *t_posed(rig, random_adults(rig, unseen, rng), surface.kept)
+        shapes, *t_posed(rig, random_adults(rig.phenotypes, unseen, rng), surface.kept)
     )
     weights = joint_weights(rig, surface)
     order = np.argsort(-weights, axis=1, kind="stable")[:, :_JOINTS_PER_VERTEX]

@@ -39,7 +39,8 @@ def read_parameter_file(path: Path) -> BodyPose:
     Understood keys: betas, transl, global_orient, body_pose, left_hand_pose, right_hand_pose,
     jaw_pose, leye_pose, reye_pose (and the names that common programs use instead), or ``full_pose``
     / ``poses`` (165 values). Parts may be axis-angles or rotation matrices, with or without a batch
-    dimension of 1; missing parts are zero, but for body_pose. Hands are relative to the flat hand.
+    dimension of 1; missing parts are zero, but for body_pose. Hands are taken as relative to the flat
+    hand (flat_hand_mean=True): files do not say; the mean hand itself is licensed data.
     Nothing stored in a pickle is executed. Expression and camera are not read.
 
     Raises:

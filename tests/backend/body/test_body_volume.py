@@ -103,7 +103,7 @@ def test_body_agrees_with_brute_force(walking):
     cell = 2.4 / (n - 1)
     rng = np.random.default_rng(0)
     index = np.concatenate(
-        [rng.integers(0, n, (150, 3)), rng.permutation(np.argwhere(np.abs(grid) < 2 * cell))[:250]]
+        [rng.integers(0, n, (120, 3)), rng.permutation(np.argwhere(np.abs(grid) < 2 * cell))[:130]]
     )
     values = grid[tuple(index.T)]
     points = -1.1 + cell * index[:, ::-1]
