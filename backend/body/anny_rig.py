@@ -185,8 +185,8 @@ class AnnyRig:
         def head(bone: str) -> Float[np.ndarray, "b 3"]:
             return heads[:, self.index[f"{bone}.{letter}"]]
 
-        def same(*vector: float) -> Float[np.ndarray, "b 3"]:
-            return np.tile(np.array(vector), (len(heads), 1))
+        def same(*vector: float | int) -> Float[np.ndarray, "b 3"]:
+            return np.tile(np.array(vector, np.float64), (len(heads), 1))
 
         raised = _turn(same(0, 0, sign * np.radians(5)))
         upper = head("lowerarm01") - head("upperarm01")
@@ -229,8 +229,8 @@ class AnnyRig:
         def head(bone: str) -> Float[np.ndarray, "b 3"]:
             return heads[:, self.index[f"{bone}.{letter}"]]
 
-        def same(*vector: float) -> Float[np.ndarray, "b 3"]:
-            return np.tile(np.array(vector), (len(heads), 1))
+        def same(*vector: float | int) -> Float[np.ndarray, "b 3"]:
+            return np.tile(np.array(vector, np.float64), (len(heads), 1))
 
         thigh = head("lowerleg01") - head("upperleg01")
         shin = head("foot") - head("lowerleg01")
