@@ -37,7 +37,8 @@ def segment_optical_depth(
     rise = a1 - a0
     near = rise.abs() < _SERIES_BELOW
     tail = 0.5 * (torch.exp(-a0.abs()) - torch.exp(-a1.abs()))
-    linear = a1.clamp(max=0.0) - a0.clamp(max=0.0)
+    # min(a, 0), written so that its derivative at 0 is the mean of both sides, as the tail's is.
+    linear = 0.5 * ((a1 - a1.abs()) - (a0 - a0.abs()))
     quotient = (linear + tail) / torch.where(near, torch.ones_like(rise), rise)
     middle = 0.5 * (a0 + a1)
     half_tail = 0.5 * torch.exp(-middle.abs())

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from backend.errors import HumanRefError
 from backend.field.encodings.grid import FEATURES
 from backend.field.encodings.protocol import HashEncoding
-from backend.field.mlp import Color, SdfWithGradient, sdf_forward
+from backend.field.mlp import FieldNetworks, color_network, sdf_network
 from backend.field.volume import sample_grid, sample_grid_with_gradient
 from backend.settings import FieldSettings, OptimizationSettings
 
 # Large temporaries page-fault; queries without gradients go through in pieces of this many points.
 _QUERY_CHUNK = 32_768
-# Where a point that is not a number, or infinitely far, is taken to be: well outside the cube.
+# Coordinates end here, and one that is not a number is taken to be here: well outside the cube.
 _FAR = 8.0
 _TABLE_INIT = 1e-4
 
@@ -88,29 +88,41 @@ class HumanField(nn.Module):
         self.register_buffer("base_sdf", base_sdf.contiguous(), persistent=False)
 
     @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        return self.table.device
+
+    @property
     def alpha(self) -> Float[Tensor, ""]:
         """Sharpness of the density, exp(10 p), in 1 / field unit; learnable."""
         return torch.exp(10.0 * self.sharpness)
 
+    @property
+    def _sdf_weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.sdf_w1, self.sdf_w2, self.sdf_w3
+
+    @property
+    def _color_weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.color_w1, self.color_w2, self.color_w3
+
     def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
         """Signed distance at ``points``, differentiable in the parameters."""
         if not torch.is_grad_enabled() and len(points) > _QUERY_CHUNK:
-            return torch.cat([self.sdf(part) for part in points.split(_QUERY_CHUNK)])
+            return torch.cat([self.sdf(part) for part in torch.split(points, _QUERY_CHUNK)])
         points, inner = _into_cube(points)
         features = self.encoding(inner * 0.5 + 0.5, self.table, self.sdf_levels)
-        residual = sdf_forward(
-            torch.cat([features, inner], 1), self.sdf_w1, self.sdf_w2, self.sdf_w3
-        )
-        outside = (points - inner).norm(dim=1)
+        residual = sdf_network(torch.cat([features, inner], 1), *self._sdf_weights)
+        outside = torch.linalg.vector_norm(points - inner, dim=1)
         return sample_grid(self.base_sdf, inner) + outside + residual
 
     def color(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
         """sRGB colour at ``points``, differentiable in the parameters."""
         if not torch.is_grad_enabled() and len(points) > _QUERY_CHUNK:
-            return torch.cat([self.color(part) for part in points.split(_QUERY_CHUNK)])
+            return torch.cat([self.color(part) for part in torch.split(points, _QUERY_CHUNK)])
         _, inner = _into_cube(points)
         features = self.encoding(inner * 0.5 + 0.5, self.table)
-        return Color.apply(features, self.color_w1, self.color_w2, self.color_w3)
+        color: Tensor = color_network(features, *self._color_weights)
+        return color
 
     def forward(self, points: Float[Tensor, "n 3"]) -> FieldSample:
         """SDF, its analytic gradient and colour at ``points``, differentiable in the parameters."""
@@ -119,18 +131,15 @@ class HumanField(nn.Module):
         features, jacobian = self.encoding.with_jacobian(
             inner * 0.5 + 0.5, self.table, self.sdf_levels
         )
-        width = FEATURES * self.sdf_levels
-        residual, chain = SdfWithGradient.apply(
-            torch.cat([features[:, :width], inner], 1), self.sdf_w1, self.sdf_w2, self.sdf_w3
+        # The encoding's cube has an edge of 1, the field's one of 2: hence the scale of 0.5.
+        residual, slope, color = FieldNetworks.apply(  # type: ignore[no-untyped-call]
+            features, jacobian, inner, 0.5, *self._sdf_weights, *self._color_weights
         )
-        # x enters twice: directly, and through the encoding's unit cube (half the scale).
-        slope = 0.5 * torch.einsum("nji,ni->nj", jacobian, chain[:, :width]) + chain[:, width:]
         beyond = points - inner
-        distance = beyond.norm(dim=1)
+        distance = torch.linalg.vector_norm(beyond, dim=1)
         gradient = torch.where(
             beyond == 0.0, base_gradient + slope, beyond / distance.clamp(min=1e-12)[:, None]
         )
-        color = Color.apply(features, self.color_w1, self.color_w2, self.color_w3)
         return FieldSample(base + distance + residual, gradient, color)
 
     def parameter_groups(self, settings: OptimizationSettings) -> list[dict[str, Any]]:
@@ -151,5 +160,5 @@ def _kaiming(rows: int, columns: int) -> Tensor:
 
 def _into_cube(points: Tensor) -> tuple[Tensor, Tensor]:
     """The points made finite, and the nearest points of the cube."""
-    finite = torch.nan_to_num(points.detach(), nan=_FAR, posinf=_FAR, neginf=-_FAR)
+    finite = torch.nan_to_num(points.detach(), nan=_FAR).clamp(-_FAR, _FAR)
     return finite, finite.clamp(-1.0, 1.0)

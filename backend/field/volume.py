@@ -13,17 +13,13 @@ from torch import Tensor
 from backend.field import kernels
 
 
-def sample_grid(
-    grid: Float[Tensor, "d h w"], points: Float[Tensor, "n 3"]
-) -> Float[Tensor, "n"]:
+def sample_grid(grid: Float[Tensor, "d h w"], points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
     """Trilinear values of ``grid`` at ``points`` (field frame); no gradients flow."""
     if not _compiled(grid, points):
         return sample_grid_reference(grid, points)[0]
     value = torch.empty(len(points))
     none = torch.empty(0, 3)
-    kernels.trilinear(
-        grid.detach().numpy(), points.detach().numpy(), value.numpy(), none.numpy()
-    )
+    kernels.trilinear(grid.detach().numpy(), points.detach().numpy(), value.numpy(), none.numpy())
     return value
 
 
@@ -50,9 +46,9 @@ def sample_grid_reference(
     cell = torch.minimum(position.floor().long(), size - 2)
     f = position - cell
     x, y, z = cell.unbind(1)
-    c = torch.stack(
-        [grid[z + (k >> 2), y + (k >> 1 & 1), x + (k & 1)] for k in range(8)], 1
-    ).view(-1, 2, 2, 2)
+    c = torch.stack([grid[z + (k >> 2), y + (k >> 1 & 1), x + (k & 1)] for k in range(8)], 1).view(
+        -1, 2, 2, 2
+    )
     weight = [torch.stack([1.0 - f[:, k], f[:, k]], 1) for k in range(3)]
     slope = torch.tensor([-1.0, 1.0], dtype=f.dtype, device=f.device).expand(len(f), 2)
 

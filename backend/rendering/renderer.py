@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from backend.field.density import segment_optical_depth, segment_weights
-from backend.field.networks import FieldSample, HumanField
+from backend.field.networks import FieldSample
 from backend.geometry.cameras import OrthographicCamera, pixel_centers
 
 
+@runtime_checkable
+@runtime_checkable
+class RenderedField(Protocol):
+    """What a renderer asks of a field: :class:`backend.field.networks.HumanField`, or an exact shape."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the field lives."""
+
+    @property
+    def alpha(self) -> Float[Tensor, ""]:
+        """Sharpness of the density, in 1 / field unit."""
+
+    def __call__(self, points: Float[Tensor, "n 3"]) -> FieldSample:
+        """SDF, gradient and colour in the field frame."""
+
+
+@runtime_checkable
 class RaySampler(Protocol):
     """A choice of depths along rays: :class:`backend.rendering.sampling.NarrowBandSampler` or uniform."""
 
@@ -58,7 +76,7 @@ class Picture:
 
 
 def render_rays(
-    field: HumanField,
+    field: RenderedField,
     origins: Float[Tensor, "r 3"],
     direction: Float[Tensor, "3"] | Float[Tensor, "r 3"],
     depths: Float[Tensor, "r k"],
@@ -95,7 +113,7 @@ def render_rays(
 
 @torch.no_grad()
 def render_image(
-    field: HumanField,
+    field: RenderedField,
     sampler: RaySampler,
     camera: OrthographicCamera,
     resolution: int,
@@ -103,7 +121,7 @@ def render_image(
     chunk: int = 4096,
 ) -> Picture:
     """Renders ``camera``'s whole view at ``resolution``^2 pixel centres, ``chunk`` rays at a time."""
-    device = field.table.device
+    device = field.device
     starts, forward = camera.pixel_rays(pixel_centers(resolution))
     origins = torch.from_numpy(starts).to(device)
     direction = torch.from_numpy(forward).to(device)

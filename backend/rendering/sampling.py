@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 from backend.errors import HumanRefError
-from backend.field.density import segment_optical_depth, segment_weights
+from backend.field.density import segment_optical_depth
 from backend.field.volume import sample_grid
 from backend.rendering import kernels
 from backend.settings import RenderingSettings
 
 # The march's steps across the cube; a step is then shorter than a cell of the cached grid.
 _STEPS = 96
-# Sharpest density, in 1 / cells of the cached grid, that the grid's own error still lets one aim with.
-_SHARPEST = 1.3
+# Samples are aimed with a softer density than the field's, so that its tails are sampled too, and never
+# with a sharper one, in 1 / cells of the cached grid, than that grid can place. Measured on a body with
+# striped colours: 49 / 55 / 58 / 57 dB at alpha 20 / 55 / 150 / 400; with the field's own: 37 / 43 / 58 / 57.
+_SOFTER = 0.5
+_SHARPEST = 2.6
 
 
+@runtime_checkable
+@runtime_checkable
 class SignedDistance(Protocol):
     """What a sampler asks of a field."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the field lives."""
 
     def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
         """Signed distance in the field frame."""
@@ -40,13 +50,17 @@ class NarrowBandSampler:
         self._grid: Tensor | None = None
 
     @torch.no_grad()
-    def refresh(self, field: SignedDistance, device: str | torch.device = "cpu") -> None:
+    def refresh(self, field: SignedDistance) -> None:
         """Evaluates the field's SDF on the coarse grid (``grid_resolution``^3 points)."""
         n = self.settings.grid_resolution
-        axis = torch.linspace(-1.0, 1.0, n, device=device)
+        axis = torch.linspace(-1.0, 1.0, n, device=field.device)
         z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
         values = field.sdf(torch.stack([x, y, z], -1).view(-1, 3))
         self._grid = values.view(n, n, n).contiguous()
+
+    def restore(self, grid: Float[Tensor, "n n n"]) -> None:
+        """Take back a grid kept from :attr:`grid` (a resumed run then samples as the stopped one did)."""
+        self._grid = grid.contiguous()
 
     @property
     def grid(self) -> Float[Tensor, "n n n"]:
@@ -82,11 +96,11 @@ class NarrowBandSampler:
         Depths of rays that miss are not meant to be rendered.
         """
         grid = self.grid
-        sharpness = float(alpha)
+        sharpness = float(alpha.detach()) if isinstance(alpha, Tensor) else alpha
         directions = direction.view(-1, 3)
         jitter = _jitter(len(origins), self.settings.samples, generator, origins.device)
         cell = 2.0 / (len(grid) - 1)
-        aim = min(sharpness, _SHARPEST / cell)
+        aim = min(_SOFTER * sharpness, _SHARPEST / cell)
         reach = self.reach(sharpness)
         if not (origins.device.type == "cpu" and origins.dtype == torch.float32):
             return narrow_band_reference(grid, origins, directions, _STEPS, aim, reach, jitter)
@@ -112,7 +126,7 @@ class UniformSampler:
     def __init__(self, settings: RenderingSettings) -> None:
         self.settings = settings
 
-    def refresh(self, field: SignedDistance, device: str | torch.device = "cpu") -> None:
+    def refresh(self, field: SignedDistance) -> None:
         """Nothing to cache."""
 
     @torch.no_grad()
@@ -159,9 +173,10 @@ def narrow_band_reference(
 ) -> tuple[Float[Tensor, "r k"], Bool[Tensor, "r"]]:
     """The readable twin of the narrow-band kernel, in torch on any device.
 
-    Marches each ray's way through the cube in ``steps``, takes VolSDF weights of the cached SDF at
-    sharpness ``alpha``, lets each step also have its neighbours' weight (the grid is a little off), and
-    inverts the cumulative weight at (j + jitter) / k.
+    Marches each ray's way through the cube in ``steps`` and takes VolSDF weights of the cached SDF at
+    sharpness ``alpha``. Segments far beyond ``reach`` and those behind an opaque surface weigh nothing;
+    each segment also gets its neighbours' weight where that is larger, for the grid is a little off. The
+    depths invert the cumulative weight at (j + jitter) / k.
     """
     near, far = cube_interval(origins, directions)
     crosses = far > near
@@ -173,15 +188,19 @@ def narrow_band_reference(
     hit = crosses & (s.amin(1) <= reach)
     sharpness = torch.tensor(alpha, dtype=s.dtype, device=s.device)
     length = step[:, None].expand(-1, steps)
-    weight, _ = segment_weights(segment_optical_depth(s[:, :-1], s[:, 1:], length, sharpness))
-    padded = torch.nn.functional.pad(weight, (1, 1))
-    weight = torch.maximum(torch.maximum(padded[:, :-2], padded[:, 2:]), weight) + 1e-9
+    tau = segment_optical_depth(s[:, :-1], s[:, 1:], length, sharpness)
+    cut = reach + kernels.CUT_BEYOND_REACH / alpha
+    tau = tau * (torch.minimum(s[:, :-1], s[:, 1:]) <= cut)
+    before = torch.exp(tau - torch.cumsum(tau, 1))
+    weight = before * -torch.expm1(-tau) * (before > kernels.OPAQUE_BELOW)
+    padded = functional.pad(weight, (1, 1))
+    weight = torch.maximum(torch.maximum(padded[:, :-2], padded[:, 2:]), weight)
     upto = torch.cumsum(weight, 1)
     k = jitter.shape[1]
     u = upto[:, -1:] * (torch.arange(k, device=s.device) + jitter) / k
     cell = torch.searchsorted(upto, u).clamp(max=steps - 1)
     own = weight.gather(1, cell)
-    inside = ((u - (upto.gather(1, cell) - own)) / own).clamp(0.0, 1.0)
+    inside = ((u - (upto.gather(1, cell) - own)) / own.clamp(min=1e-30)).clamp(0.0, 1.0)
     return near[:, None] + step[:, None] * (cell + inside), hit
 
 
@@ -190,4 +209,6 @@ def _jitter(
 ) -> Float[Tensor, "r k"]:
     if generator is None:
         return torch.full((rays, samples), 0.5, device=device)
-    return torch.rand(rays, samples, generator=generator, device=device)
+    # Never 0: the first sample must lie where there is weight.
+    random = torch.rand(rays, samples, generator=generator, device=generator.device)
+    return 1.0 - random.to(device)

@@ -76,8 +76,7 @@ class HashGridLayout:
         """Cells along the cube's edge a level (float32 values, as tiny-cuda-nn computes them)."""
         log2_growth = np.log2(np.float32(self.growth))
         return tuple(
-            float(np.exp2(np.float32(level) * log2_growth) * np.float32(self.base_resolution))
-            - 1.0
+            float(np.exp2(np.float32(level) * log2_growth) * np.float32(self.base_resolution)) - 1.0
             for level in range(self.levels)
         )
 

@@ -116,4 +116,7 @@ class NumbaEncoding:
                     f"The numba encoding cannot read {tensor.dtype} on {tensor.device}.",
                     "Use float32 on the CPU, or the reference encoding.",
                 )
-        return _Encode.apply(x, table, self._arrays, levels, jacobian_levels)
+        features, jacobian = _Encode.apply(  # type: ignore[no-untyped-call]
+            x, table, self._arrays, levels, jacobian_levels
+        )
+        return features, jacobian

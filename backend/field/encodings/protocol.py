@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,6 +10,8 @@ from torch import Tensor
 from backend.field.encodings.grid import HashGridLayout
 
 
+@runtime_checkable
+@runtime_checkable
 class HashEncoding(Protocol):
     """Multi-resolution hash encoding of points in the unit cube (3.2).
 
