@@ -6,7 +6,7 @@ surrounds them and the picture is looked at again, until nobody new turns up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from backend.perception.mediapipe_models import HolisticResult, MediapipeModels
 MAX_PEOPLE = 6
 _WORKING_SIDE = 1024
 _MIN_WORKING_SIDE = 512
-_MIN_WINDOW = 192
+_MIN_WINDOW = 128
 _TORSO = [11, 12, 23, 24]
 
 
@@ -62,13 +62,18 @@ class FoundPerson:
 
 
 def find_people(models: MediapipeModels, picture: UInt8[np.ndarray, "h w 3"]) -> list[FoundPerson]:
-    """Everyone found, from left to right; empty when there is nobody."""
+    """Everyone found, from left to right; empty when there is nobody.
+
+    Searched at up to 1024 px: who is chosen gets a second look at full size.
+    """
     height, width = picture.shape[:2]
-    canvas = picture.copy()
-    hidden = np.zeros((height, width), bool)
+    scale = min(1.0, _WORKING_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    canvas = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture
+    hidden = np.zeros(canvas.shape[:2], bool)
     people: list[FoundPerson] = []
     while len(people) < MAX_PEOPLE:
-        person = look(models, canvas, (0, 0, width, height))
+        person = look(models, canvas, (0, 0, canvas.shape[1], canvas.shape[0]))
         if person is None and not people:
             person = _look_closer(models, canvas)
         if person is None or not _is_new(person, hidden, bool(people)):
@@ -76,7 +81,28 @@ def find_people(models: MediapipeModels, picture: UInt8[np.ndarray, "h w 3"]) ->
         people.append(person)
         hidden |= _grown(person.mask > 0.3, max(2, person.height // 40))
         canvas = paint_over(canvas, hidden)
-    return sorted(people, key=lambda found: found.center_u)
+    people.sort(key=lambda found: found.center_u)
+    return (
+        people if scale == 1 else [_scaled(found, 1.0 / scale, height, width) for found in people]
+    )
+
+
+def _scaled(person: FoundPerson, scale: float, height: int, width: int) -> FoundPerson:
+    """A person found on a smaller picture, in the photo's pixels."""
+
+    def grown(points: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+        points = points.copy()
+        points[:, :3] *= scale
+        return points
+
+    return replace(
+        person,
+        body=grown(person.body),
+        face=None if person.face is None else grown(person.face),
+        left_hand=None if person.left_hand is None else grown(person.left_hand),
+        right_hand=None if person.right_hand is None else grown(person.right_hand),
+        mask=np.asarray(cv2.resize(person.mask, (width, height), interpolation=cv2.INTER_LINEAR)),
+    )
 
 
 def window_around(
