@@ -6,7 +6,7 @@ network: dark trousers on a black backdrop differ from it by a few grey levels o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -21,7 +21,8 @@ Measured on a figure in black trousers: on grey, knees, ankles and hips land whe
 black backdrop the ankles came out 1.3 % of the person's height too high.
 """
 
-_BORDER_SHARE = 0.9
+_BORDER_SHARE = 0.6
+_MIN_AGREEMENT = 0.7
 _MAX_NOISE = 6
 _MIN_HARD_CONTRAST = 4
 _SOFT_EDGE_SHARE = 0.05
@@ -46,8 +47,8 @@ class Backdrop:
 def find_backdrop(photo: Photo) -> Backdrop | None:
     """The uniform backdrop of a photo, or None when the picture's border is not of one colour.
 
-    Nine tenths of the border must agree within the noise that the border itself shows (at most
-    6/255); a person cut by an edge of the picture leaves the other edges to agree.
+    Six tenths of the border must agree within the noise that the border itself shows (at most
+    6/255): a person cut by the lower edge of the picture leaves the other edges to agree.
     """
     levels = np.round(photo.rgb * 255.0).astype(np.uint8)
     border = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]]).astype(np.int16)
@@ -68,6 +69,22 @@ def find_backdrop(photo: Photo) -> Backdrop | None:
     faint = difference[inside_edge] <= noise + _MIN_HARD_CONTRAST
     hard_cut = bool(faint.mean() < _SOFT_EDGE_SHARE) if faint.size else False
     return Backdrop(empty, (color / 255.0).astype(np.float32), hard_cut)
+
+
+def confirmed_by(backdrop: Backdrop, prior: Float[np.ndarray, "h w"]) -> Backdrop:
+    """The backdrop, trusted as a cut-out only if what stands before it is the person found.
+
+    A blank wall is of one colour too, but then floor and furniture stand before it as well: the
+    foreground piece that holds the person must overlap the detector's mask by 0.7 (IoU).
+    """
+    foreground = ~backdrop.empty
+    count, labels = cv2.connectedComponents(foreground.astype(np.uint8))
+    held = np.bincount(labels.ravel(), prior.ravel().astype(np.float64), minlength=count)
+    if count < 2:
+        return replace(backdrop, hard_cut=False)
+    piece, person = labels == 1 + int(held[1:].argmax()), prior > 0.5
+    overlap = float((piece & person).sum()) / max(1, int((piece | person).sum()))
+    return replace(backdrop, hard_cut=backdrop.hard_cut and overlap > _MIN_AGREEMENT)
 
 
 def _without_specks(empty: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from backend.errors import HumanRefError
 from backend.events import OnEvent, StageFinished, StageStarted, Warned, ignore_events
-from backend.perception.backdrop import find_backdrop
+from backend.perception.backdrop import confirmed_by, find_backdrop
 from backend.perception.landmarks import MIN_PERSON_HEIGHT
 from backend.perception.mediapipe_models import MediapipeModels
 from backend.perception.overrides import (
@@ -72,6 +72,8 @@ def perceive(
             # With a mask of the user's own, only what it shows is looked at.
             shown = photo if own_mask is None else replace(photo, matte=own_mask)
             detection = finder.estimate(shown, backdrop, person)
+        if backdrop is not None:
+            backdrop = confirmed_by(backdrop, detection.prior)
         for code, message in detection.warnings:
             warnings.append(message)
             on_event(Warned(code, message))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from perception_support import Seen, set_on
+from perception_support import Seen, cut_out, set_on
 
 from backend.body.model import Region
 from backend.errors import Cancelled, HumanRefError
@@ -52,6 +53,23 @@ def test_everything_brought(seen: Seen, tmp_path: Path) -> None:
     assert subject.caption == "my friend"
     assert subject.providers["segmentation"] == "yours: mask.png"
     assert subject.providers["parsing"] == "yours: regions.png"
+
+
+def test_a_half_length_cut_out_is_keyed_and_a_room_with_a_blank_wall_is_not(seen: Seen) -> None:
+    hips = int(seen.detection.landmarks.body[[23, 24], 1].mean())
+    whole = cut_out(seen, (1.0, 1.0, 1.0))
+    half = replace(whole, rgb=whole.rgb[: hips - 30])
+    subject = perceive(half, EMBEDDED)
+    assert subject.providers["segmentation"].startswith("keyed")
+    truth = seen.mask[: hips - 30] > 0.5
+    found = subject.mask > 0.5
+    assert (found & truth).sum() > 0.99 * (found | truth).sum()
+    floor = whole.rgb.copy()
+    floor[900:][seen.mask[900:] <= 0.5] = [0.35, 0.25, 0.2]
+    subject = perceive(replace(whole, rgb=floor), EMBEDDED)
+    assert subject.providers["segmentation"].startswith("mediapipe-grabcut")
+    found, truth = subject.mask > 0.5, seen.mask > 0.5
+    assert (found & truth).sum() > 0.97 * (found | truth).sum()
 
 
 def test_a_users_mask_chooses_the_person(seen: Seen, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_auto_with_weights_but_no_gpu(stage: str, weights_here: None) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "name"),
-    zip(STAGES, ("birefnet", "segformer", "blip", "marigold"), strict=True),
+    list(zip(STAGES, ("birefnet", "segformer", "blip", "marigold"), strict=True)),
 )
 def test_auto_with_weights_and_gpu(stage: str, name: str, weights_here: None) -> None:
     chosen = select(stage, "auto", gpu=True)
