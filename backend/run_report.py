@@ -97,8 +97,8 @@ class RunReport:
     """Seconds a stage took, in the order they ran; the same stage run twice is summed."""
     losses: Mapping[str, int | float] = field(default_factory=dict)
     """Weighted losses of the last step."""
-    loss_history: tuple[Mapping[str, int | float], ...] = ()
-    """At most about 100 evenly spread steps: {"step": ..., loss: value, ...}."""
+    loss_history: Mapping[str, tuple[Mapping[str, int | float], ...]] = field(default_factory=dict)
+    """Stage -> at most about 100 evenly spread steps: {"step": ..., loss: value, ...}."""
     peak_memory_mb: float = 0.0
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=package_versions)
@@ -132,7 +132,7 @@ class RunRecorder:
         self._inputs: dict[str, InputFile] = {}
         self._warnings: list[str] = []
         self._losses: dict[str, float] = {}
-        self._history: list[dict[str, int | float]] = []
+        self._history: dict[str, list[Mapping[str, int | float]]] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageStarted):
@@ -150,7 +150,8 @@ class RunRecorder:
             self._losses = {name: float(value) for name, value in event.losses.items()}
             every = max(1, math.ceil(event.total / LOSS_HISTORY_POINTS))
             if event.step % every == 0 or event.step == event.total:
-                self._history.append({"step": event.step, **self._losses})
+                history = self._history.setdefault(event.stage, [])
+                history.append({"step": event.step, **self._losses})
         self._on_event(event)
 
     @property
@@ -203,7 +204,7 @@ class RunRecorder:
             inputs=dict(self._inputs),
             stages=dict(self._stages),
             losses=dict(self._losses),
-            loss_history=tuple(self._history),
+            loss_history={stage: tuple(steps) for stage, steps in self._history.items()},
             peak_memory_mb=peak_memory_mb(),
             warnings=self.warnings,
             machine={

@@ -9,9 +9,10 @@ from typing import Any
 from backend.export.glb import write_glb
 from backend.export.meshes import write_obj, write_ply
 from backend.export.overlay import overlay
-from backend.export.pictures import write_picture, write_regions
+from backend.export.pictures import write_picture
 from backend.export.turntable import turntable
 from backend.fitting.pose_file import make_pose_file, write_pose
+from backend.perception.region_files import write_regions
 from backend.pipeline import Estimate, GenerateResult
 from backend.rigging.character import Character
 

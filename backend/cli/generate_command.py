@@ -166,7 +166,7 @@ def _print(args: Generate, report: RunReport) -> None:
         lines.append(("artifacts", str(args.artifacts.resolve())))
         lines.append(("", ", ".join(ARTIFACTS)))
     slowest = sorted(report.stages.items(), key=lambda item: -item[1])[:4]
-    stages = ", ".join(f"{name} {duration(seconds)}" for name, seconds in slowest)
+    stages = ", ".join(f"{name.replace('_', ' ')} {duration(seconds)}" for name, seconds in slowest)
     lines.append(("time", f"{duration(report.seconds)} ({stages})"))
     lines.append(("memory", f"{report.peak_memory_mb:,.0f} MiB at the most"))
     lines.append(("back side", report.guidance))

@@ -37,6 +37,7 @@ def test_recorder_keeps_what_it_sees_and_passes_it_on(tmp_path: Path) -> None:
         StageFinished("fitting", 0.5),
         Warned("cropped", "The feet are outside the photo."),
         Warned("cropped", "The feet are outside the photo."),
+        Step("fitting", 13, 13, 0.0, {"cost": 7.0}),
         *(Step("optimization", k, 800, 1.0, {"rgb": float(k)}) for k in range(1, 801)),
     ]
     for event in events:
@@ -53,8 +54,11 @@ def test_recorder_keeps_what_it_sees_and_passes_it_on(tmp_path: Path) -> None:
     assert report.providers == {"fitting": "smplify: ships with us"}
     assert report.warnings == ("The feet are outside the photo.",)
     assert report.losses == {"rgb": 800.0}
-    assert len(report.loss_history) == 100
-    assert report.loss_history[-1] == {"step": 800, "rgb": 800.0}
+    assert {stage: len(steps) for stage, steps in report.loss_history.items()} == {
+        "fitting": 1,
+        "optimization": 100,
+    }
+    assert report.loss_history["optimization"][-1] == {"step": 800, "rgb": 800.0}
     assert report.seed == 7
     assert set(report.inputs) == {"photo"}
     assert report.inputs["photo"].sha256 == hashlib.sha256(photo.read_bytes()).hexdigest()

@@ -158,14 +158,13 @@ def test_of_two_people_the_larger_is_taken_and_the_other_can_be_named(
     photo = tmp_path / "two.png"
     Image.fromarray(scene).save(photo)
     seen = {}
-    for number, words in {"auto": [], "0": ["--person", 0], "1": ["--person", 1]}.items():
+    for number, words in {"auto": [], "1": ["--person", 1]}.items():
         output = tmp_path / f"{number}.json"
         ended = humanref("estimate", photo, "-o", output, "--json", *words)
         assert ended.code == 0, ended.err
         seen[number] = json.loads(output.read_text())["camera"]["center_u"]
         if number == "auto":
             assert "--person" in " ".join(json.loads(ended.out)["warnings"])
-    assert abs(seen["auto"] - seen["0"]) < 1
     assert seen["auto"] < 400 < 560 < seen["1"]
     ended = humanref("estimate", photo, "-o", tmp_path / "x.json", "--person", 7)
     assert ended.code == 2
