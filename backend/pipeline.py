@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
+import torch
 
 from backend.body import load_body
 from backend.body.model import BodyModel, PosedBody
@@ -20,13 +20,15 @@ from backend.devices import choose_device
 from backend.events import OnEvent, Preview, StageFinished, StageStarted, Warned, ignore_events
 from backend.field.encodings import make_encoding
 from backend.field.encodings.grid import HashGridLayout
+from backend.field.encodings.protocol import HashEncoding
 from backend.field.networks import HumanField
 from backend.fitting.fit import FitResult, fit_body
 from backend.fitting.pose_file import read_pose
-from backend.geometry.frames import CropFrame, FieldToWorld, PhotoCamera
+from backend.geometry.frames import CropFrame, PhotoCamera
+from backend.meshing.color_fit import FrontPicture
 from backend.meshing.mesh import extract_mesh, preview_mesh
 from backend.optimization.loop import FieldOptimizer, FitSummary
-from backend.optimization.problem import FitStart, build_problem, frame_person
+from backend.optimization.problem import FitStart, build_problem, frame_person, photo_trust
 from backend.perception.overrides import Overrides
 from backend.perception.perceive import perceive
 from backend.perception.photo import load_photo
@@ -94,11 +96,10 @@ def estimate(request: EstimateRequest, on_event: OnEvent = ignore_events) -> Est
         photo = load_photo(request.photo)
     for note in photo.notes:
         on_event(Warned("photo_note", note))
-    subject = perceive(photo, request.providers, request.overrides, request.person, on_event)
+    # What the user brought is checked before any model runs.
     model = load_body(request.body, request.smplx_path)
-    brought = None
-    if request.pose is not None:
-        brought = read_pose(request.pose, model, photo)
+    brought = None if request.pose is None else read_pose(request.pose, model, photo)
+    subject = perceive(photo, request.providers, request.overrides, request.person, on_event)
     with stage("fitting", on_event, f"{model.name}: {'your pose' if brought else 'fitted here'}"):
         if brought is None or brought.camera is None:
             fit = fit_body(subject, model, request.height_cm / 100.0, on_event, initial=brought)
@@ -135,25 +136,41 @@ def generate(
             subject, body, crop, field_to_world, settings.working_resolution
         )
     layout = HashGridLayout.from_settings(settings.field)
-    encoding, why_encoding = make_encoding(settings.field.encoding, layout, device)
+    encoding, why_encoding = make_encoding(settings.field.encoding, layout, str(device))
     with stage("start_shape", on_event):
         start = build_problem(subject, body, normals, crop, field_to_world, settings, device)
-        human = HumanField(settings.field, start.base_sdf, encoding, seed=settings.seed).to(device)
+        human = _seeded_field(settings, start, encoding).to(device)
 
     def show(step: int) -> None:
-        mesh = preview_mesh(human, field_to_world)
+        mesh = preview_mesh(human, field_to_world, device=device)
         on_event(Preview(step, mesh.vertices, mesh.faces, mesh.colors))
 
     with stage("optimization", on_event, f"{encoding.name} encoding: {why_encoding}"):
         loop = FieldOptimizer(human, start.problem, settings, on_event, show, checkpoint)
         summary = loop.run(resume=resume)
     with stage("meshing", on_event):
-        mesh = extract_mesh(human, settings.meshing, field_to_world)
+        picture = FrontPicture(start.maps.rgb, photo_trust(start.maps))
+        mesh = extract_mesh(human, settings.meshing, field_to_world, picture=picture, device=device)
     with stage("rigging", on_event):
-        character, camera = _at_height(rig(mesh, body), estimated.fit.camera, settings)
+        character, place = scale_to_height(rig(mesh, body), settings.height_cm / 100.0)
     told = {
         "normals": f"{normals.provider}: {why_normals}",
         "guidance": start.problem.guidance.description,
         "encoding": f"{encoding.name}: {why_encoding}",
     }
-    return GenerateResult(character, camera, crop, summary, {**subject.providers, **told})
+    return GenerateResult(
+        character=character,
+        camera=place.camera(estimated.fit.camera),
+        crop=crop,
+        summary=summary,
+        providers={**subject.providers, **told},
+    )
+
+
+def _seeded_field(
+    settings: GenerateSettings, start: FitStart, encoding: HashEncoding
+) -> HumanField:
+    """A field whose random start depends on the seed alone, whatever ran before."""
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        return HumanField(settings.field, torch.from_numpy(start.base_sdf), encoding)

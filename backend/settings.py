@@ -66,7 +66,7 @@ class LossSettings:
     """L2 on front and back normals, gated by their trust."""
     sdf: float = 3000.0
     """L1 to the body's SDF, less where clothing is loose."""
-    smooth: float = 50.0
+    smooth: float = 200.0
     """Smoothness of rendered normals."""
     eikonal: float = 50.0
     """|gradient| = 1 near the surface."""

@@ -15,6 +15,16 @@ def usable_cores() -> int:
     return max(1, os.cpu_count() or 1)
 
 
+def calm_thread_pools() -> None:
+    """Let idle OpenMP threads sleep instead of spin; call before torch or numba is imported.
+
+    A thread that spins at a barrier takes the core from the one it waits for whenever another program
+    runs (measured on 2 cores beside 6 busy processes: 27 s against 6.8 s for the same 20 steps).
+    A value that the user set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def configure_threads(threads: int | None = None) -> int:
     """Give torch, numba and OpenCV the same number of threads and flush denormals to zero.
 

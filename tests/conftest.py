@@ -2,4 +2,7 @@
 
 from jaxtyping import install_import_hook
 
+from backend.threads import calm_thread_pools
+
+calm_thread_pools()
 install_import_hook(["backend"], "beartype.beartype")

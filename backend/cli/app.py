@@ -20,6 +20,7 @@ from typing import Any
 from backend.cli.arguments import Command, Doctor, Estimate, parse
 from backend.cli.output import is_disk_full, write_error
 from backend.errors import Cancelled, HumanRefError
+from backend.threads import calm_thread_pools
 
 DONE, OURS, BAD_INPUT, STOPPED = 0, 1, 2, 130
 
@@ -27,6 +28,7 @@ DONE, OURS, BAD_INPUT, STOPPED = 0, 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code (see the module text)."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    calm_thread_pools()
     _tolerate_any_code_page()
     if argv == ["--version"]:
         return _print_version()

@@ -53,7 +53,7 @@ def hide_face(
         return rgb
     rows = np.nonzero(face.any(1))[0]
     top, bottom = int(rows.min()), int(rows.max())
-    nape = top + int(round(0.85 * (bottom - top)))
+    nape = top + round(0.85 * (bottom - top))
     height = max(1, bottom - top)
     above = np.zeros_like(face)
     above[: top + int(0.25 * height)] = True
@@ -106,11 +106,14 @@ class MirrorGuidance:
         self._textures = torch.from_numpy(np.ascontiguousarray(stacked)).to(device)
 
     def azimuth(self, step: int, generator: Generator) -> float | None:
-        """Back and back quarters mostly, sides now and then."""
+        """The back, a view from behind, a view from anywhere, in turn.
+
+        Views from the front quarters see what the photo does not: the inner sides of arms and legs.
+        """
         draw = float(torch.rand((), generator=generator))
         if step % 3 == 0:
             return 180.0
-        return 90.0 + 180.0 * draw if step % 3 == 1 else 45.0 + 270.0 * draw
+        return 90.0 + 180.0 * draw if step % 3 == 1 else 360.0 * draw
 
     def target(
         self, points: Float[Tensor, "r 3"], normal: Float[Tensor, "r 3"]

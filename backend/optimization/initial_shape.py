@@ -21,8 +21,8 @@ from scipy.sparse.linalg import spsolve
 _MOST_OUT = 0.35
 _MOST_IN = -0.03
 # Cloth this far off the body starts to bridge its hollows, and does so fully from the second on.
-_LOOSE_FROM, _LOOSE_FULL = 0.02, 0.06
-_DRAPE = 0.035
+_LOOSE_FROM, _LOOSE_FULL = 0.015, 0.045
+_DRAPE = 0.05
 
 
 @dataclass(frozen=True)

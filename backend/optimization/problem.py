@@ -82,6 +82,12 @@ def crop_maps(subject: Subject, crop: CropFrame, resolution: int) -> CropMaps:
     return CropMaps(rgb, mask, known, head, face.astype(bool))
 
 
+def photo_trust(maps: CropMaps) -> Float[np.ndarray, "n n"]:
+    """Pixels whose colour is the person's own: inside the silhouette, off its mixed edge."""
+    inside = ((maps.mask > 0.9) & maps.known).astype(np.uint8)
+    return cv2.erode(inside, np.ones((3, 3), np.uint8)).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class FitStart:
     """A problem and the SDF grid it starts from ([z, y, x], field units)."""
