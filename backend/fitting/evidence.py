@@ -92,7 +92,7 @@ def gather_evidence(landmarks: Landmarks, width: int, height: int) -> Evidence:
         replaced |= {18, 20, 22}
     place: dict[int, int] = {}
     for anchor in BODY_ANCHORS:
-        w = weight[anchor.landmark]
+        w = float(weight[anchor.landmark])
         if w > 0 and anchor.landmark not in replaced:
             place[anchor.landmark] = len(builder.anchors)
             builder.add(anchor, landmarks.body[anchor.landmark], anchor.sigma / w, "body", w >= 1)

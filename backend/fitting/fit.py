@@ -20,6 +20,7 @@ from backend.events import OnEvent, Step, Warned, ignore_events
 from backend.fitting.evidence import Evidence, gather_evidence
 from backend.fitting.initialise import (
     align_camera,
+    candidate_starts,
     legs_as_seen,
     limbs_from_directions,
     natural_start,
@@ -45,7 +46,7 @@ _TORSO = tuple(JOINT_INDEX[n] for n in ("pelvis", "spine1", "spine2", "spine3"))
 _HANDS = tuple(range(25, N_JOINTS))
 _OUTLINE_SAMPLES = 240
 # Minimisations of a fit from scratch, for the progress bar.
-_STEPS = 13
+_STEPS = 21
 # 240 neighbouring samples are about 80 independent ones.
 _SILHOUETTE_SHARE = 0.35
 
@@ -134,6 +135,31 @@ def fit_camera(
     return _finish(placed, camera, subject, model, fitter.evidence, began, on_event)
 
 
+def adopt_pose(
+    subject: Subject,
+    model: BodyModel,
+    pose_file: PoseFile,
+    height_m: float,
+    on_event: OnEvent = ignore_events,
+) -> FitResult:
+    """Take a given pose as the artist's last word, and say how well it explains this photo.
+
+    With a camera nothing is changed; without one the camera is found (:func:`fit_camera`).
+
+    Raises:
+        HumanRefError: as :func:`fit_camera`; see :func:`backend.body.posing.check_pose`.
+    """
+    for note in pose_file.notes:
+        on_event(Warned("pose_adapted", note))
+    check_pose(model, pose_file.pose)
+    if pose_file.camera is None:
+        return fit_camera(subject, model, pose_file.pose, height_m, on_event)
+    began = time.perf_counter()
+    height, width = subject.mask.shape
+    evidence = gather_evidence(subject.landmarks, width, height)
+    return _finish(pose_file.pose, pose_file.camera, subject, model, evidence, began, on_event)
+
+
 def check_locks(locked_joints: frozenset[str], initial: PoseFile | None) -> None:
     """Raise HumanRefError for joints that do not exist or locks with nothing to keep."""
     unknown = sorted(locked_joints - set(JOINT_NAMES))
@@ -191,14 +217,17 @@ class _Fitter:
         natural = natural_start(self._body, self.evidence, self._prior)
         limbs = limbs_from_directions(self._body, self.evidence, natural)
         self._prior = legs_as_seen(self._prior, limbs, self.evidence.landmark_weight)
-        starts = (natural, align_camera(self._body, self.evidence, limbs, natural.betas))
-        fits = [self._landmark_stages(start) for start in starts]
-        return min(fits, key=lambda fit: fit[1])[0]
+        starts = candidate_starts(self._body, self.evidence, natural)
+        rough = sorted((self._roughly(start) for start in starts), key=lambda fit: fit[1])
+        best = [self._landmark_stages(state) for state, _ in rough[:2]]
+        return min(best, key=lambda fit: fit[1])[0]
+
+    def _roughly(self, state: State) -> tuple[State, float]:
+        state, _ = self._minimize(state, _TORSO, False, Weights(), iterations=3)
+        return self._minimize(state, _BODY, False, Weights(landmark_width=10.0), iterations=8)
 
     def _landmark_stages(self, state: State) -> tuple[State, float]:
-        state, _ = self._minimize(state, _TORSO, False, Weights(), iterations=5)
-        state, _ = self._minimize(state, _BODY, False, Weights(), iterations=8)
-        return self._minimize(state, _BODY, False, Weights(landmark_width=6.0), iterations=12)
+        return self._minimize(state, _BODY, False, Weights(landmark_width=6.0), iterations=15)
 
     def refine(self, state: State) -> State:
         """Shape and outline, then hands and head with everything together."""

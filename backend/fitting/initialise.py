@@ -35,6 +35,25 @@ def natural_start(body: ArticulatedBody, evidence: Evidence, prior: PosePrior) -
     return align_camera(body, evidence, pose, np.zeros(body.n_betas))
 
 
+# A limb's landmarks below its root: turning their depth round gives the other pose that looks alike.
+_DEPTH_TWINS = ((11, (13, 15)), (12, (14, 16)), (23, (25, 27)), (24, (26, 28)))
+
+
+def candidate_starts(body: ArticulatedBody, evidence: Evidence, natural: State) -> list[State]:
+    """Poses worth starting from: natural, as the world landmarks say, and each limb's depth reversed.
+
+    In an orthographic picture a limb towards the camera and one away from it look the same; only the
+    bend of elbows and knees, the hands and the limits of the joints tell, so all are tried.
+    """
+    shown = [evidence]
+    for root, limb in _DEPTH_TWINS:
+        points = evidence.body_3d.copy()
+        points[list(limb), 2] = 2 * points[root, 2] - points[list(limb), 2]
+        shown.append(replace(evidence, body_3d=points))
+    poses = [limbs_from_directions(body, one, natural) for one in shown]
+    return [natural, *(align_camera(body, evidence, pose, natural.betas) for pose in poses)]
+
+
 def heading(points: Float[np.ndarray, "33 3"], weight: Float[np.ndarray, "33"]) -> float:
     """Rotation about y (radians) of the trunk: 0 faces the camera, positive to the person's left."""
     across = np.zeros(3)

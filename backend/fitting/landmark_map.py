@@ -3,8 +3,8 @@
 MediaPipe's hips, knees or heels are not SMPL-X's joint centres. The offsets here were measured, not
 guessed: 140 renders of our body (random shapes, standing poses, yaw within 50 degrees) were given to
 MediaPipe 0.10.14, and each landmark's place in its joint's frame was solved by robust least squares
-over all renders, left and right mirrored into one. ``sigma`` is what remained, the noise of that
-landmark. Offsets are metres in the T-pose of a body of ``REFERENCE_STATURE``.
+over all renders, left and right mirrored into one (calibration.py does it). ``sigma`` follows what
+remained, the noise of that landmark. Offsets are metres in the T-pose of a body of ``REFERENCE_STATURE``.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ class Anchor:
 
 _LEFT_BODY = (
     # (left landmark, right landmark): joint, offset, sigma
-    ((2, 5), "head", (0.029, 0.042, 0.096), 0.012),
-    ((7, 8), "head", (0.056, 0.031, 0.034), 0.014),
-    ((9, 10), "head", (0.021, -0.025, 0.111), 0.012),
-    ((11, 12), "left_shoulder", (-0.006, 0.004, 0.013), 0.016),
-    ((13, 14), "left_elbow", (0.000, 0.004, 0.026), 0.016),
-    ((15, 16), "left_wrist", (0.004, -0.002, 0.008), 0.014),
-    ((17, 18), "left_wrist", (0.088, -0.008, -0.001), 0.018),
-    ((19, 20), "left_wrist", (0.092, -0.011, 0.011), 0.018),
-    ((21, 22), "left_wrist", (0.065, -0.014, 0.016), 0.018),
-    ((23, 24), "pelvis", (0.100, -0.086, 0.038), 0.020),
-    ((25, 26), "left_knee", (-0.011, 0.015, 0.002), 0.022),
-    ((27, 28), "left_ankle", (0.002, 0.038, 0.000), 0.014),
-    ((29, 30), "left_ankle", (-0.016, -0.017, -0.037), 0.020),
-    ((31, 32), "left_foot", (-0.021, -0.019, 0.022), 0.020),
+    ((2, 5), "head", (0.029, 0.047, 0.094), 0.012),
+    ((7, 8), "head", (0.056, 0.034, 0.027), 0.014),
+    ((9, 10), "head", (0.022, -0.020, 0.107), 0.012),
+    ((11, 12), "left_shoulder", (-0.012, 0.006, 0.006), 0.016),
+    ((13, 14), "left_elbow", (-0.007, 0.004, 0.025), 0.016),
+    ((15, 16), "left_wrist", (0.003, -0.001, 0.010), 0.014),
+    ((17, 18), "left_wrist", (0.086, -0.008, -0.005), 0.018),
+    ((19, 20), "left_wrist", (0.088, -0.014, 0.014), 0.018),
+    ((21, 22), "left_wrist", (0.061, -0.016, 0.021), 0.018),
+    ((23, 24), "pelvis", (0.101, -0.090, 0.036), 0.020),
+    ((25, 26), "left_knee", (-0.010, 0.009, 0.000), 0.022),
+    ((27, 28), "left_ankle", (0.002, 0.038, -0.003), 0.014),
+    ((29, 30), "left_ankle", (-0.012, -0.020, -0.042), 0.020),
+    ((31, 32), "left_foot", (-0.023, -0.012, 0.030), 0.020),
 )
 
 BODY_ANCHORS: tuple[Anchor, ...] = (
-    Anchor(0, "head", (0.0, 0.010, 0.129), 0.012),
+    Anchor(0, "head", (0.0, 0.015, 0.129), 0.012),
     *(
         anchor
         for (left, right), joint, offset, sigma in _LEFT_BODY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,13 +58,16 @@ def write_pose(path: Path, pose_file: PoseFile) -> None:
         temporary.write_text(_to_json(pose_file), encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise HumanRefError(
             "pose_unwritable",
             f"The pose file {path} cannot be written: {error.strerror or error}.",
             "Choose a folder you may write to, with free space.",
             retryable=True,
         ) from error
+    finally:
+        # Gone after the replacement; left behind by a full disk or Ctrl-C.
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def read_pose(path: Path, model: BodyModel | None = None, photo: Photo | None = None) -> PoseFile:

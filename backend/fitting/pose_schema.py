@@ -220,7 +220,9 @@ class _Reader:
                 flat.append(value)
         if not isinstance(holder[key], list) or len(flat) != math.prod(shape):
             raise self.wrong(key, f"must hold {expected} numbers")
-        values = np.array([self.number({key: value}, key) for value in flat], np.float32)
+        numbers = [self.number({key: value}, key) for value in flat]
+        with np.errstate(over="ignore"):
+            values = np.array(numbers, np.float32)
         if not np.isfinite(values).all():
             raise self._not_finite(key)
         return values.reshape(shape)

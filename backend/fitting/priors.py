@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from shared_protocol.skeleton import JOINT_INDEX, N_JOINTS
 
-_Triple = tuple[float, float, float]
+_Triple = tuple[float | int, float | int, float | int]
 
 
 @dataclass(frozen=True)
