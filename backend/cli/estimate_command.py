@@ -9,7 +9,7 @@ from backend.cli.arguments import Estimate, check_height
 from backend.cli.interrupts import GentleInterrupts
 from backend.cli.output import OutputFiles, check_outputs, check_suffix
 from backend.cli.preflight import check_request, named_inputs
-from backend.cli.progress import duration, make_progress
+from backend.cli.progress import duration, loading, make_progress
 from backend.run_report import RunRecorder
 
 # A pose is a few kilobytes, its picture at most as large as the photo.
@@ -33,9 +33,10 @@ def run_estimate(args: Estimate) -> dict[str, Any]:
     with make_progress() as progress:
         recorder = RunRecorder(progress)
         with GentleInterrupts(recorder) as on_event, OutputFiles() as files:
-            from backend.cli.artifacts import write_estimate
-            from backend.cli.requests import estimate_request
-            from backend.pipeline import estimate
+            with loading(on_event):
+                from backend.cli.artifacts import write_estimate
+                from backend.cli.requests import estimate_request
+                from backend.pipeline import estimate
 
             estimated = estimate(estimate_request(args), on_event)
             overlay = files.stage(args.overlay) if args.overlay is not None else None

@@ -9,7 +9,7 @@ from backend.cli.arguments import Generate, generate_settings
 from backend.cli.interrupts import GentleInterrupts
 from backend.cli.output import OutputFiles, check_outputs, check_suffix
 from backend.cli.preflight import check_request, named_inputs, record_inputs
-from backend.cli.progress import duration, make_progress
+from backend.cli.progress import duration, loading, make_progress
 from backend.errors import Cancelled, HumanRefError
 from backend.run_report import RunRecorder, RunReport
 from backend.settings import GenerateSettings
@@ -80,10 +80,11 @@ def _generate(
     with make_progress() as progress:
         recorder = RunRecorder(progress)
         with GentleInterrupts(recorder) as on_event, OutputFiles() as files:
-            from backend.cli.artifacts import result_numbers, write_artifacts, write_character
-            from backend.cli.requests import estimate_request
-            from backend.devices import choose_device
-            from backend.pipeline import estimate, generate, stage
+            with loading(on_event):
+                from backend.cli.artifacts import result_numbers, write_artifacts, write_character
+                from backend.cli.requests import estimate_request
+                from backend.devices import choose_device
+                from backend.pipeline import estimate, generate, stage
 
             device = choose_device(settings.device)
             record_inputs(args, recorder)

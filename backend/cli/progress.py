@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from backend.events import Event, StageFinished, StageStarted, Step, Warned
+from backend.events import Event, OnEvent, StageFinished, StageStarted, Step, Warned
 
 PLAIN_LINE_EVERY = 5.0
 """Seconds between two lines of one stage's progress in a pipe."""
@@ -23,6 +24,15 @@ def make_progress() -> PlainProgress | LiveProgress:
     """Live bars when stderr is a terminal, plain lines when it is not."""
     console = Console(stderr=True)
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+
+
+@contextmanager
+def loading(on_event: OnEvent) -> Iterator[None]:
+    """Report the import of heavy packages as a stage: it takes seconds, once a command."""
+    on_event(StageStarted("loading", "PyTorch, MediaPipe and the body"))
+    start = time.perf_counter()
+    yield
+    on_event(StageFinished("loading", time.perf_counter() - start))
 
 
 def duration(seconds: int | float) -> str:

@@ -41,7 +41,8 @@ def test_a_character_and_everything_kept_beside_it(
     assert "not Ref-SDS" in run["guidance"]
     assert run["settings"]["optimization"]["steps"] == 20
     assert {"segmentation", "landmarks", "fitting", "optimization", "meshing"} <= set(run["stages"])
-    assert abs(sum(run["stages"].values()) - run["seconds"]) < 0.35 * run["seconds"]
+    # No time goes unaccounted for.
+    assert 0 <= run["seconds"] - sum(run["stages"].values()) < 1.0 + 0.1 * run["seconds"]
     assert {"segmentation", "landmarks", "parsing", "caption", "normals"} <= set(run["providers"])
     assert run["losses"]["rgb"] > 0
     assert run["peak_memory_mb"] > 100
