@@ -34,6 +34,7 @@ from backend.perception.perceive import perceive
 from backend.perception.photo import load_photo
 from backend.perception.providers import PerceptionChoices, make_normal_estimator
 from backend.perception.subject import Subject
+from backend.rendering.level import RenderedSurface
 from backend.rigging.character import Character, rig, scale_to_height
 from backend.settings import GenerateSettings
 from backend.threads import configure_threads
@@ -142,7 +143,7 @@ def generate(
         human = _seeded_field(settings, start, encoding).to(device)
 
     def show(step: int) -> None:
-        mesh = preview_mesh(human, field_to_world, device=device)
+        mesh = preview_mesh(RenderedSurface(human), field_to_world, device=device)
         on_event(Preview(step, mesh.vertices, mesh.faces, mesh.colors))
 
     with stage("optimization", on_event, f"{encoding.name} encoding: {why_encoding}"):

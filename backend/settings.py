@@ -34,7 +34,7 @@ class FieldSettings:
     """The SDF network reads only these coarsest levels; colour reads all."""
     body_grid: int = 192
     """Edge of the grid that holds the body's SDF, which the networks correct."""
-    alpha_init: float = 0.46
+    alpha_init: float = 0.5
     """p0 of the learnable density sharpness alpha = exp(10 p)."""
     encoding: EncodingName = "auto"
     """Implementation of the hash encoding."""
@@ -90,6 +90,8 @@ class OptimizationSettings:
     """Share of the rays that go to unseen views (back normals, guidance)."""
     learning_rate: float = 1e-3
     """Adam, of the networks; the hash tables take ``table_learning_rate``."""
+    alpha_learning_rate: float = 4e-3
+    """Adam, of the density's sharpness p."""
     table_learning_rate: float = 1e-2
     """Adam, of the hash tables."""
     decay_from: float = 0.4
