@@ -110,9 +110,7 @@ def build_problem(
     maps = crop_maps(subject, crop, settings.working_resolution)
     vertices = field_to_world.to_field(body.vertices).astype(np.float32)
     seen = body_maps(vertices, body)
-    grid = signed_distance_grid(
-        vertices, body.faces, settings.field.body_grid, (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)
-    )
+    grid = signed_distance_grid(vertices, body.faces, settings.field.body_grid)
     resize = _BODY_MAP, _BODY_MAP
     start = grow_to_silhouette(
         grid,
