@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from backend.errors import HumanRefError
 from backend.field.encodings.grid import FEATURES
 from backend.field.encodings.protocol import HashEncoding
-from backend.field.mlp import FieldNetworks, color_network, sdf_network
+from backend.field.mlp import FieldNetworks, color_network, sdf_network, sdf_values
 from backend.field.volume import sample_grid, sample_grid_with_gradient
 from backend.settings import FieldSettings, OptimizationSettings
 
@@ -111,9 +111,10 @@ class HumanField(nn.Module):
             return torch.cat([self.sdf(part) for part in torch.split(points, _QUERY_CHUNK)])
         points, inner = _into_cube(points)
         features = self.encoding(inner * 0.5 + 0.5, self.table, self.sdf_levels)
-        residual = sdf_network(torch.cat([features, inner], 1), *self._sdf_weights)
-        outside = torch.linalg.vector_norm(points - inner, dim=1)
-        return sample_grid(self.base_sdf, inner) + outside + residual
+        network = sdf_network if torch.is_grad_enabled() else sdf_values
+        residual: Tensor = network(torch.cat([features, inner], 1), *self._sdf_weights)
+        outside: Tensor = torch.linalg.vector_norm(points - inner, dim=1)
+        return residual + outside + sample_grid(self.base_sdf, inner)
 
     def color(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
         """sRGB colour at ``points``, differentiable in the parameters."""
@@ -148,7 +149,7 @@ class HumanField(nn.Module):
         return [
             {"name": "table", "params": [self.table], "lr": settings.table_learning_rate},
             {"name": "networks", "params": networks, "lr": settings.learning_rate},
-            {"name": "alpha", "params": [self.sharpness], "lr": settings.learning_rate},
+            {"name": "alpha", "params": [self.sharpness], "lr": settings.alpha_learning_rate},
         ]
 
 

@@ -79,10 +79,10 @@ def _depth_of_segment(a0, a1, length):
 
 @njit(parallel=True, fastmath=_MATH, nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def narrow_band(grid, origins, directions, steps, alpha, reach, jitter, depths, hit):
+def narrow_band(grid, origins, directions, steps, alpha, reach, quantiles, depths, hit):
     """Depths (r, k) where the first surface's weight lies, and whether the ray comes near it at all.
 
-    ``directions`` is (r, 3) or (1, 3); ``jitter`` (r, k) in (0, 1]. See
+    ``directions`` is (r, 3) or (1, 3); ``quantiles`` (r, k) rise in (0, 1]. See
     :func:`backend.rendering.sampling.narrow_band_reference`, the readable twin, for the method. What is
     added here: nodes whose distance says that the next ones weigh nothing either are leapt over.
     """
@@ -148,7 +148,7 @@ def narrow_band(grid, origins, directions, steps, alpha, reach, jitter, depths, 
         cell = first
         passed = f32(0.0)
         for k in range(k_samples):
-            u = total * (f32(k) + jitter[r, k]) / f32(k_samples)
+            u = total * quantiles[r, k]
             while cell < last and passed + weight[cell] < u:
                 passed += weight[cell]
                 cell += 1

@@ -19,13 +19,19 @@ from backend.settings import RenderingSettings
 # The march's steps across the cube; a step is then shorter than a cell of the cached grid.
 _STEPS = 96
 # Samples are aimed with a softer density than the field's, so that its tails are sampled too, and never
-# with a sharper one, in 1 / cells of the cached grid, than that grid can place. Measured on a body with
-# striped colours: 49 / 55 / 58 / 57 dB at alpha 20 / 55 / 150 / 400; with the field's own: 37 / 43 / 58 / 57.
+# with a sharper one, in 1 / cells of the cached grid, than that grid can place. The strata are spread a
+# little beyond their middles, for what lies before the first sample and behind the last is lost.
+# Measured on a body with striped colours, 12 samples: 54 / 57 / 60 / 56 dB at alpha 30 / 60 / 150 / 400;
+# without the softening 51 / 51 / 60 / 56, without both 43 / 43 / 58 / 57 (64 uniform: 56 / 52 / 46 / 40).
 _SOFTER = 0.5
 _SHARPEST = 2.6
+_SPREAD = 0.66
+# Of the cached grid, nodes nearer to the surface than this are refreshed every time; all of them once
+# those have moved by so much in sum (field units).
+_NEAR = 0.2
+_MOVED = 0.08
 
 
-@runtime_checkable
 @runtime_checkable
 class SignedDistance(Protocol):
     """What a sampler asks of a field."""
@@ -48,19 +54,29 @@ class NarrowBandSampler:
     def __init__(self, settings: RenderingSettings) -> None:
         self.settings = settings
         self._grid: Tensor | None = None
+        self._moved = 0.0
 
     @torch.no_grad()
     def refresh(self, field: SignedDistance) -> None:
-        """Evaluates the field's SDF on the coarse grid (``grid_resolution``^3 points)."""
+        """Evaluates the field's SDF on the coarse grid (``grid_resolution``^3 nodes).
+
+        After the first call only the nodes that lay near the surface, until what they have moved since
+        says that the surface may have left them: then all of it again.
+        """
         n = self.settings.grid_resolution
         axis = torch.linspace(-1.0, 1.0, n, device=field.device)
         z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
-        values = field.sdf(torch.stack([x, y, z], -1).view(-1, 3))
-        self._grid = values.view(n, n, n).contiguous()
-
-    def restore(self, grid: Float[Tensor, "n n n"]) -> None:
-        """Take back a grid kept from :attr:`grid` (a resumed run then samples as the stopped one did)."""
-        self._grid = grid.contiguous()
+        nodes = torch.stack([x, y, z], -1).view(-1, 3)
+        if self._grid is not None:
+            flat = self._grid.view(-1)
+            near = torch.nonzero(~(flat.abs() > _NEAR))[:, 0]
+            values = field.sdf(nodes[near])
+            if len(near):
+                self._moved += float((values - flat[near]).abs().max())
+            flat[near] = values
+        if self._grid is None or not self._moved <= _MOVED:
+            self._grid = field.sdf(nodes).view(n, n, n)
+            self._moved = 0.0
 
     @property
     def grid(self) -> Float[Tensor, "n n n"]:
@@ -98,12 +114,15 @@ class NarrowBandSampler:
         grid = self.grid
         sharpness = float(alpha.detach()) if isinstance(alpha, Tensor) else alpha
         directions = direction.view(-1, 3)
-        jitter = _jitter(len(origins), self.settings.samples, generator, origins.device)
+        count = self.settings.samples
+        strata = _strata(len(origins), count, generator, origins.device)
+        spread = 1.0 + _SPREAD / max(1, count - 1)
+        quantiles = (0.5 + (strata - 0.5) * spread).clamp(1e-6, 1.0)
         cell = 2.0 / (len(grid) - 1)
         aim = min(_SOFTER * sharpness, _SHARPEST / cell)
         reach = self.reach(sharpness)
         if not (origins.device.type == "cpu" and origins.dtype == torch.float32):
-            return narrow_band_reference(grid, origins, directions, _STEPS, aim, reach, jitter)
+            return narrow_band_reference(grid, origins, directions, _STEPS, aim, reach, quantiles)
         depths = torch.empty(len(origins), self.settings.samples)
         hit = torch.empty(len(origins), dtype=torch.bool)
         kernels.narrow_band(
@@ -113,7 +132,7 @@ class NarrowBandSampler:
             _STEPS,
             aim,
             reach,
-            jitter.numpy(),
+            quantiles.numpy(),
             depths.numpy(),
             hit.numpy(),
         )
@@ -140,9 +159,8 @@ class UniformSampler:
         """As :meth:`NarrowBandSampler.sample`, without looking at the field."""
         near, far = cube_interval(origins, direction.view(-1, 3))
         count = self.settings.samples
-        jitter = _jitter(len(origins), count, generator, origins.device)
-        steps = torch.arange(count, device=origins.device)
-        return near[:, None] + (far - near)[:, None] * (steps + jitter) / count, far > near
+        strata = _strata(len(origins), count, generator, origins.device)
+        return near[:, None] + (far - near)[:, None] * strata, far > near
 
 
 def cube_interval(
@@ -169,14 +187,14 @@ def narrow_band_reference(
     steps: int,
     alpha: float,
     reach: float,
-    jitter: Float[Tensor, "r k"],
+    quantiles: Float[Tensor, "r k"],
 ) -> tuple[Float[Tensor, "r k"], Bool[Tensor, "r"]]:
     """The readable twin of the narrow-band kernel, in torch on any device.
 
     Marches each ray's way through the cube in ``steps`` and takes VolSDF weights of the cached SDF at
     sharpness ``alpha``. Segments far beyond ``reach`` and those behind an opaque surface weigh nothing;
     each segment also gets its neighbours' weight where that is larger, for the grid is a little off. The
-    depths invert the cumulative weight at (j + jitter) / k.
+    depths are those at which the cumulative weight reaches ``quantiles`` of the whole.
     """
     near, far = cube_interval(origins, directions)
     crosses = far > near
@@ -196,19 +214,20 @@ def narrow_band_reference(
     padded = functional.pad(weight, (1, 1))
     weight = torch.maximum(torch.maximum(padded[:, :-2], padded[:, 2:]), weight)
     upto = torch.cumsum(weight, 1)
-    k = jitter.shape[1]
-    u = upto[:, -1:] * (torch.arange(k, device=s.device) + jitter) / k
+    u = upto[:, -1:] * quantiles
     cell = torch.searchsorted(upto, u).clamp(max=steps - 1)
     own = weight.gather(1, cell)
     inside = ((u - (upto.gather(1, cell) - own)) / own.clamp(min=1e-30)).clamp(0.0, 1.0)
     return near[:, None] + step[:, None] * (cell + inside), hit
 
 
-def _jitter(
+def _strata(
     rays: int, samples: int, generator: torch.Generator | None, device: torch.device
 ) -> Float[Tensor, "r k"]:
+    """One number from each of ``samples`` equal parts of (0, 1]: random, or the middle of each."""
+    steps = torch.arange(samples, device=device)
     if generator is None:
-        return torch.full((rays, samples), 0.5, device=device)
-    # Never 0: the first sample must lie where there is weight.
+        return ((steps + 0.5) / samples).expand(rays, samples).contiguous()
     random = torch.rand(rays, samples, generator=generator, device=generator.device)
-    return 1.0 - random.to(device)
+    # Never 0: the first sample must lie where there is weight.
+    return (steps + 1.0 - random.to(device)) / samples

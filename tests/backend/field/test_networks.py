@@ -53,7 +53,7 @@ def test_query_methods_agree_with_the_full_sample():
     sample = field(points)
     torch.testing.assert_close(field.sdf(points), sample.sdf)
     torch.testing.assert_close(field.color(points), sample.color)
-    assert 0 < float(sample.color.min()) < float(sample.color.max()) < 1
+    assert 0 < sample.color.min().item() < sample.color.max().item() < 1
     with torch.no_grad():
         many = _points(40_000)
         torch.testing.assert_close(field.sdf(many)[-100:], field.sdf(many[-100:]))
@@ -70,9 +70,7 @@ def test_gradient_is_the_derivative_of_the_sdf():
             step[axis] = h
             slope = (field.sdf(points + step) - field.sdf(points - step)) / (2 * h)
             error = (slope - gradient[:, axis]).abs()
-            outside = (points.abs() > 1).any(1)
-            # Outside, the gradient reported is that of the distance to the cube alone.
-            assert float(error[~outside].quantile(0.99)) < 1e-5
+            assert float(error.quantile(0.99)) < 1e-5
 
 
 def test_encodings_give_the_same_field_and_gradients():
@@ -99,17 +97,22 @@ def test_outside_the_cube_it_is_far_and_finite():
     assert bool((sample.sdf > 1.0).all())
     for values in (sample.sdf, sample.gradient, sample.color):
         assert bool(torch.isfinite(values).all())
-    torch.testing.assert_close(sample.gradient[0], torch.tensor([1.0, 0.0, 0.0]))
+    assert sample.gradient[0, 0].item() == 1.0
 
 
 def test_every_parameter_has_one_group_and_learns():
     field = make_field()
-    options = replace(OptimizationSettings(), learning_rate=1e-3, table_learning_rate=1e-2)
+    options = replace(
+        OptimizationSettings(),
+        learning_rate=1e-3,
+        table_learning_rate=1e-2,
+        alpha_learning_rate=2e-3,
+    )
     groups = field.parameter_groups(options)
     assert {g["name"]: g["lr"] for g in groups} == {
         "table": 1e-2,
         "networks": 1e-3,
-        "alpha": 1e-3,
+        "alpha": 2e-3,
     }
     listed = [id(p) for g in groups for p in g["params"]]
     assert sorted(listed) == sorted(id(p) for p in field.parameters())

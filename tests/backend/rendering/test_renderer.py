@@ -31,7 +31,7 @@ class Sphere:
 
     def __call__(self, points):
         unit = torch.nn.functional.normalize(points, dim=1)
-        return FieldSample(self.sdf(points), unit, 0.5 + 0.5 * torch.sin(6 * points))
+        return FieldSample(self.sdf(points), unit, 0.5 + 0.5 * torch.sin(25 * points))
 
 
 def _field():
@@ -69,7 +69,7 @@ def test_a_bundle_is_the_volume_rendering_integral():
     torch.testing.assert_close(rays.normal.double(), normal, rtol=0, atol=5e-3)
 
 
-@pytest.mark.parametrize("alpha", [60.0, 250.0])
+@pytest.mark.parametrize("alpha", [150.0, 400.0])
 def test_few_samples_in_the_band_beat_many_uniform_ones(alpha):
     sphere = Sphere(alpha)
     origins, direction = _rays(40, 30.0)
@@ -117,23 +117,24 @@ def test_pictures_show_the_sphere():
 def test_gradients_reach_every_parameter_and_pull_the_right_way():
     field = _field()
     with torch.no_grad():
-        field.table.normal_(std=0.05)
-        field.sdf_w3.normal_(std=0.05)
+        field.table.normal_(std=0.02)
+        field.sdf_w3.normal_(std=0.01)
     sampler = NarrowBandSampler(RenderingSettings(grid_resolution=24))
     sampler.refresh(field)
-    optimizer = torch.optim.Adam(field.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(field.parameters(), lr=4e-4)
     origins, direction = _rays(24)
-    target = origins[:, :2].norm(dim=1) < 0.6
+    target = origins[:, :2].norm(dim=1) < 0.56
     losses = []
     for step in range(40):
-        if step % 10 == 0:
+        if step % 5 == 0:
             sampler.refresh(field)
         depths, hit = sampler.sample(
             origins, direction, field.alpha, torch.Generator().manual_seed(step)
         )
         rays = render_rays(field, origins[hit], direction, depths[hit], torch.ones(3))
         opacity = torch.zeros(len(origins)).masked_scatter(hit, rays.opacity)
-        loss = (opacity - target.float()).square().mean() + (rays.color - 0.2).square().mean()
+        loss = (opacity - target.float()).square().mean()
+        loss = loss + ((rays.color - 0.7).square().mean(1) * rays.opacity.detach()).mean()
         optimizer.zero_grad()
         loss.backward()
         if step == 0:
@@ -142,7 +143,7 @@ def test_gradients_reach_every_parameter_and_pull_the_right_way():
                 assert float(parameter.grad.abs().max()) > 0, name
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.3 * losses[0]
+    assert losses[-1] < 0.6 * losses[0]
 
 
 def test_an_empty_view_is_the_background():

@@ -49,7 +49,8 @@ def _sampler(settings=SETTINGS):
 def test_kernel_agrees_with_its_twin(alpha, view):
     grid = _sampler().grid
     origins, direction = _rays(48, *view)
-    jitter = 1.0 - torch.rand(len(origins), 10, generator=torch.Generator().manual_seed(0))
+    random = torch.rand(len(origins), 10, generator=torch.Generator().manual_seed(0))
+    quantiles = (torch.arange(10) + 1.0 - random) / 10
     depths, hit = torch.empty(len(origins), 10), torch.empty(len(origins), dtype=torch.bool)
     kernels.narrow_band(
         grid.numpy(),
@@ -58,16 +59,16 @@ def test_kernel_agrees_with_its_twin(alpha, view):
         96,
         alpha,
         0.1,
-        jitter.numpy(),
+        quantiles.numpy(),
         depths.numpy(),
         hit.numpy(),
     )
     twin, twin_hit = narrow_band_reference(
-        grid, origins, direction.view(1, 3), 96, alpha, 0.1, jitter
+        grid, origins, direction.view(1, 3), 96, alpha, 0.1, quantiles
     )
     assert torch.equal(hit, twin_hit)
     assert 0.1 < hit.float().mean() < 0.6
-    torch.testing.assert_close(depths[hit], twin[hit], rtol=0, atol=2e-4)
+    torch.testing.assert_close(depths[hit], twin[hit], rtol=0, atol=1e-3)
 
 
 def test_one_direction_for_all_or_one_a_ray():
@@ -95,7 +96,7 @@ def test_samples_lie_around_the_first_surface():
         surface = origins[rays, 2] - height
         assert bool((depths[rays, 0] < surface).all())
         assert bool((depths[rays, -1] > surface).all())
-        assert bool(((depths[rays] - surface[:, None]).abs() < 0.15).all())
+        assert bool(((depths[rays] - surface[:, None]).abs() < 0.25).all())
 
 
 def test_background_begins_beyond_the_band_and_shrinks_as_the_density_sharpens():
@@ -117,6 +118,34 @@ def test_background_begins_beyond_the_band_and_shrinks_as_the_density_sharpens()
         assert bool(hit[near < 0.02].all())
         counts.append(int(hit.sum()))
     assert counts[0] > counts[1] > counts[2]
+
+
+def test_refreshing_follows_a_surface_that_moves():
+    @dataclass
+    class Growing:
+        radius: float = 0.3
+        asked: int = 0
+        device = torch.device("cpu")
+
+        def sdf(self, points):
+            self.asked += len(points)
+            return points.norm(dim=1) - self.radius
+
+    ball, sampler, fresh = Growing(), NarrowBandSampler(SETTINGS), NarrowBandSampler(SETTINGS)
+    sampler.refresh(ball)
+    everything = ball.asked
+    assert everything == 48**3
+    for growth in (0.01, 0.03, 0.03, 0.03, 0.07, 0.15):
+        ball.radius += growth
+        sampler.refresh(ball)
+        fresh = NarrowBandSampler(SETTINGS)
+        fresh.refresh(Growing(ball.radius))
+        near = fresh.grid.abs() < 0.1
+        assert torch.equal(sampler.grid[near], fresh.grid[near])
+    assert torch.equal(sampler.grid, fresh.grid)
+    ball.asked = 0
+    sampler.refresh(ball)
+    assert 0 < ball.asked < 0.4 * everything
 
 
 def test_jitter_is_the_generators_and_fills_the_strata():
