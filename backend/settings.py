@@ -149,14 +149,17 @@ def preset_settings(preset: Preset) -> GenerateSettings:
     return replace(
         standard,
         preset="paper",
-        field=FieldSettings(levels=16, log2_table=19, max_resolution=4096),
+        field=FieldSettings(levels=16, log2_table=19, max_resolution=4096, alpha_init=0.3),
         rendering=replace(standard.rendering, samples=16),
         optimization=replace(
             standard.optimization,
             steps=12_000,
             rays=512 * 512,
             table_learning_rate=1e-3,
+            alpha_learning_rate=1e-3,
+            final_learning_rate=1.0,
             preview_every=100,
+            losses=LossSettings(rgb=1e4, iou=1e4, normal=100.0, sdf=100.0, smooth=5.0, eikonal=0.1),
         ),
         meshing=MeshingSettings(resolution=512, faces=standard.meshing.faces),
     )
