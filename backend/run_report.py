@@ -21,7 +21,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from backend.events import Event, OnEvent, StageFinished, StageStarted, Step, Warned, ignore_events
+from backend.events import (
+    Event,
+    OnEvent,
+    Preview,
+    StageFinished,
+    StageStarted,
+    Step,
+    Warned,
+    ignore_events,
+)
 from backend.process_memory import peak_memory_mb
 from backend.threads import usable_cores
 
@@ -48,6 +57,8 @@ REPORTED_PACKAGES = (
 )
 
 LOSS_HISTORY_POINTS = 100
+BODY_FIT = "fitting"
+"""The stage after whose end a person waits for the first preview mesh."""
 
 
 def package_versions() -> dict[str, str]:
@@ -99,6 +110,8 @@ class RunReport:
     """Weighted losses of the last step."""
     loss_history: Mapping[str, tuple[Mapping[str, int | float], ...]] = field(default_factory=dict)
     """Stage -> at most about 100 evenly spread steps: {"step": ..., loss: value, ...}."""
+    first_preview_seconds: float | None = None
+    """From the end of the body fit to the first preview mesh; None where there was none."""
     peak_memory_mb: float = 0.0
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=package_versions)
@@ -133,6 +146,8 @@ class RunRecorder:
         self._warnings: list[str] = []
         self._losses: dict[str, float] = {}
         self._history: dict[str, list[Mapping[str, int | float]]] = {}
+        self._body_fitted: float | None = None
+        self._first_preview: float | None = None
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageStarted):
@@ -144,6 +159,11 @@ class RunRecorder:
             # A stage reported from outside and from inside is one stage: the outer time counts.
             if self._depth[event.stage] == 0:
                 self._stages[event.stage] = self._stages.get(event.stage, 0.0) + event.seconds
+                if event.stage == BODY_FIT:
+                    self._body_fitted = self._clock()
+        elif isinstance(event, Preview):
+            if self._body_fitted is not None and self._first_preview is None:
+                self._first_preview = self._clock() - self._body_fitted
         elif isinstance(event, Warned):
             self.warn(event.message)
         elif isinstance(event, Step) and event.losses:
@@ -205,6 +225,7 @@ class RunRecorder:
             stages=dict(self._stages),
             losses=dict(self._losses),
             loss_history={stage: tuple(steps) for stage, steps in self._history.items()},
+            first_preview_seconds=self._first_preview,
             peak_memory_mb=peak_memory_mb(),
             warnings=self.warnings,
             machine={

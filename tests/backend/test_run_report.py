@@ -8,7 +8,7 @@ import pytest
 
 from backend.devices import choose_device
 from backend.errors import HumanRefError
-from backend.events import StageFinished, StageStarted, Step, Warned
+from backend.events import Preview, StageFinished, StageStarted, Step, Warned
 from backend.process_memory import peak_memory_mb
 from backend.run_report import InputFile, RunRecorder
 from backend.settings import preset_settings
@@ -62,6 +62,21 @@ def test_recorder_keeps_what_it_sees_and_passes_it_on(tmp_path: Path) -> None:
     assert report.seed == 7
     assert set(report.inputs) == {"photo"}
     assert report.inputs["photo"].sha256 == hashlib.sha256(photo.read_bytes()).hexdigest()
+
+
+def test_first_preview_counts_from_the_end_of_the_body_fit() -> None:
+    clock = Clock()
+    recorder = RunRecorder(clock=clock)
+    empty = np.zeros((0, 3), np.float32)
+    recorder(StageStarted("fitting"))
+    clock.now += 4.0
+    recorder(StageFinished("fitting", 4.0))
+    settings = preset_settings("draft")
+    assert recorder.report(settings, "none", "cpu").first_preview_seconds is None
+    for step in (10, 20):
+        clock.now += 2.5
+        recorder(Preview(step, empty, empty.astype(np.int32), empty))
+    assert recorder.report(settings, "none", "cpu").first_preview_seconds == 2.5
 
 
 def test_json_is_strict_and_names_no_folder(tmp_path: Path) -> None:
