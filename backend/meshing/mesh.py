@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from torch import Tensor
 
+from backend.body.model import PosedBody
 from backend.geometry.frames import FieldToWorld
 from backend.geometry.mesh import ColoredMesh, Mesh, vertex_normals
 from backend.meshing.clean import clean, largest_component
@@ -19,6 +23,7 @@ from backend.meshing.colors import (
 from backend.meshing.decimate import decimate
 from backend.meshing.extract import evaluate_sparse, marching_cubes
 from backend.meshing.refine import split_edges, unique_edges
+from backend.meshing.separation import LimbSeparator, fill_colors
 from backend.settings import MeshingSettings
 
 # Field units of misplaced surface that weigh as much as a colour off by full contrast: where the photo
@@ -35,6 +40,7 @@ def extract_mesh(
     settings: MeshingSettings,
     field_to_world: FieldToWorld,
     *,
+    body: PosedBody | None = None,
     picture: FrontPicture | None = None,
     device: torch.device | str = "cpu",
 ) -> ColoredMesh:
@@ -44,6 +50,8 @@ def extract_mesh(
         field: SDF and colour over the cube [-1, 1]^3.
         settings: grid resolution and triangle budget.
         field_to_world: where the cube lies in the world.
+        body: the person's body in the world; when given, limbs that loose cloth joins are cut apart
+            where the T-pose would tear at them.
         picture: the photo on the cube's front face; when given, colours of what it sees are refined
             so that the mesh, drawn from the front, gives its pixels back.
         device: where the field's parameters are.
@@ -52,17 +60,50 @@ def extract_mesh(
         HumanRefError: ``empty_field``, ``field_not_finite``, ``mesh_not_closed``.
     """
     step = 2.0 / (settings.resolution - 1)
-    mesh = clean(marching_cubes(evaluate_sparse(field.sdf, settings.resolution, device)))
+    surface = field
+    gaps: _Gaps | None = None
+    if body is not None:
+        gaps = _Gaps(
+            field, LimbSeparator.from_body(body, field_to_world, device=device), 1.2 * step
+        )
+        surface = gaps
+    mesh = clean(marching_cubes(evaluate_sparse(surface.sdf, settings.resolution, device)))
     mesh = _split_where_colour_bends(field, mesh, device)
-    mesh = project_to_surface(field, mesh, 0.5 * step, device)
+    mesh = project_to_surface(surface, mesh, 0.5 * step, device)
     colors = query_colors(field, mesh.vertices, device)
+    if gaps is not None:
+        colors = fill_colors(mesh, colors, gaps.walls(mesh, device))
     length = np.where(seen_from_front(mesh), _COLOR_LENGTH_FRONT, _COLOR_LENGTH_ELSEWHERE)
     mesh, _ = decimate(mesh, settings.faces, colors * length[:, None].astype(colors.dtype))
-    mesh = project_to_surface(field, mesh, 0.5 * step, device)
-    colors = query_colors(field, mesh.vertices, device)
+    mesh = project_to_surface(surface, mesh, 0.5 * step, device)
+    if gaps is None:
+        colors = query_colors(field, mesh.vertices, device)
+    else:
+        walls = gaps.walls(mesh, device)
+        mesh = gaps.separator.close(mesh, gaps.half_width)
+        colors = fill_colors(mesh, query_colors(field, mesh.vertices, device), walls)
     if picture is not None:
         colors = fit_colors(mesh, colors, picture)
     return _in_world(mesh, colors, field_to_world)
+
+
+@dataclass(frozen=True)
+class _Gaps:
+    """A field with gaps between limbs that cloth joins."""
+
+    field: ColoredField
+    separator: LimbSeparator
+    half_width: float
+
+    def sdf(self, points: Tensor) -> Tensor:
+        return self.separator.carve(self.field.sdf, self.half_width)(points)
+
+    def color(self, points: Tensor) -> Tensor:
+        return self.field.color(points)
+
+    def walls(self, mesh: Mesh, device: torch.device | str) -> Bool[np.ndarray, "v"]:
+        points = torch.as_tensor(mesh.vertices, dtype=torch.float32).to(device)
+        return self.separator.walls(self.field.sdf, points, self.half_width)
 
 
 def preview_mesh(

@@ -129,10 +129,17 @@ def _solve(
 def strongest(
     weights: Float[np.ndarray, "v 55"],
 ) -> tuple[Float[np.ndarray, "v 4"], Int[np.ndarray, "v 4"]]:
-    """The four largest weights a vertex, made to sum to 1, and their joints; weak ones dropped."""
-    order = np.argsort(-weights, axis=1, kind="stable")[:, :INFLUENCES]
+    """Four weights a vertex that sum to 1, and their joints.
+
+    The fifth largest weight is taken off the four largest before they are scaled to sum to 1: plain
+    cutting would make the weights jump, and the skin crack, where two joints trade the fourth place.
+    """
+    order = np.argsort(-weights, axis=1, kind="stable")[:, : INFLUENCES + 1]
     chosen = np.take_along_axis(weights, order, 1)
-    chosen[chosen < 0.01 * chosen[:, :1]] = 0.0
+    # A thousandth stays, so that five equal weights do not end as none.
+    chosen = chosen[:, :INFLUENCES] - 0.999 * chosen[:, INFLUENCES:]
+    order = order[:, :INFLUENCES]
     chosen = (chosen / chosen.sum(1, keepdims=True)).astype(np.float32)
+    chosen[chosen < 1e-4] = 0.0
     chosen[:, 0] += 1.0 - chosen.sum(1)
     return chosen, np.where(chosen > 0, order, 0).astype(np.int32)

@@ -148,14 +148,31 @@ def test_loose_cloth_between_the_legs_follows_both(model):
     assert np.abs(shares[0] - shares[1]).mean() < 0.35
 
 
-def test_strongest_keeps_four_and_sums_to_one():
+def test_four_weights_are_kept_as_they_are_and_sum_to_one():
     rng = np.random.default_rng(0)
-    weights = rng.dirichlet([0.1] * 55, 200)
+    weights = np.zeros((200, 55))
+    for row in weights:
+        row[rng.choice(55, 4, replace=False)] = rng.dirichlet([1, 1, 1, 1])
     top, indices = strongest(weights)
-    expected = np.sort(weights, 1)[:, ::-1][:, :4]
-    kept = top > 0
-    ratio = top[kept] / expected[kept]
-    assert ratio.min() > 0.999
-    np.testing.assert_array_equal(indices[:, 0], weights.argmax(1))
-    assert (top.sum(1) == 1.0).mean() > 0.5
-    np.testing.assert_allclose(top.sum(1), 1.0, atol=2e-7)
+    dense = np.zeros_like(weights)
+    for k in range(4):
+        np.add.at(dense, (np.arange(200), indices[:, k]), top[:, k])
+    np.testing.assert_allclose(dense, weights, atol=2e-4)
+    many, _ = strongest(rng.dirichlet([0.3] * 55, 200))
+    np.testing.assert_allclose(many.sum(1), 1.0, atol=2e-7)
+    assert many.min() >= 0
+
+
+def test_weights_do_not_jump_where_joints_trade_places():
+    """Six joints whose shares change slowly: the four that stay must change slowly too."""
+    t = np.linspace(0, 1, 2001)[:, None]
+    rng = np.random.default_rng(1)
+    weights = np.zeros((2001, 55))
+    weights[:, :6] = 1.2 + np.sin(2 * np.pi * (t + rng.uniform(size=6)))
+    weights /= weights.sum(1, keepdims=True)
+    top, indices = strongest(weights)
+    dense = np.zeros_like(weights)
+    for k in range(4):
+        np.add.at(dense, (np.arange(2001), indices[:, k]), top[:, k])
+    assert len(np.unique(np.sort(indices, 1), axis=0)) > 3
+    assert np.abs(np.diff(dense, axis=0)).max() < 10 * np.abs(np.diff(weights, axis=0)).max()
