@@ -28,7 +28,7 @@ _HINT_SIGMA = 4.0
 _PIXEL_FLOOR = 0.8
 # Faces and hands differ from person to person by more than the detector's noise, in metres.
 _FACE_SIGMA, _HAND_SIGMA = 0.010, 0.012
-_BODY_DEPTH_SIGMA, _FACE_DEPTH_SIGMA, _HAND_DEPTH_SIGMA = 0.10, 0.012, 0.03
+_BODY_DEPTH_SIGMA, _FACE_DEPTH_SIGMA, _HAND_DEPTH_SIGMA = 0.10, 0.012, 0.08
 _MAX_PITCH = np.radians(20.0)
 _MIN_LANDMARKS = 4
 # Lean (sine) and ankle depth (m) that world landmarks give to people who stand straight.

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from backend.body.model import BodyModel
@@ -26,7 +27,7 @@ from backend.fitting.initialise import (
     natural_start,
     unseen_limbs_at_rest,
 )
-from backend.fitting.kinematics import ArticulatedBody
+from backend.fitting.kinematics import MAX_BETAS, ArticulatedBody, split_betas
 from backend.fitting.least_squares import minimize
 from backend.fitting.objective import FitObjective, State, Variables, Weights
 from backend.fitting.placement import place_in_world, state_of_pose
@@ -106,9 +107,10 @@ def fit_body(
             for note in initial.notes:
                 on_event(Warned("pose_adapted", note))
             return fit_camera(subject, model, initial.pose, height_m, on_event)
-    fitter = _Fitter(subject, model, locked_joints, on_event)
+    given = None if initial is None else initial.pose.betas
+    fitter = _Fitter(subject, model, locked_joints, on_event, given)
     state = fitter.refine(fitter.start(initial))
-    pose, camera = place_in_world(state, model, height_m)
+    pose, camera = place_in_world(state, fitter.body, model, height_m)
     return _finish(pose, camera, subject, model, fitter.evidence, began, on_event)
 
 
@@ -129,9 +131,9 @@ def fit_camera(
         HumanRefError: as :func:`fit_body`.
     """
     began = time.perf_counter()
-    fitter = _Fitter(subject, model, frozenset(JOINT_NAMES), on_event)
+    fitter = _Fitter(subject, model, frozenset(JOINT_NAMES), on_event, pose.betas)
     state = fitter.camera_only(pose)
-    placed, camera = place_in_world(state, model, height_m)
+    placed, camera = place_in_world(state, fitter.body, model, height_m)
     return _finish(placed, camera, subject, model, fitter.evidence, began, on_event)
 
 
@@ -197,27 +199,34 @@ class _Fitter:
     """One photo's evidence and the stages that use it."""
 
     def __init__(
-        self, subject: Subject, model: BodyModel, locked: frozenset[str], on_event: OnEvent
+        self,
+        subject: Subject,
+        model: BodyModel,
+        locked: frozenset[str],
+        on_event: OnEvent,
+        betas: Float[np.ndarray, "b"] | None = None,
     ) -> None:
+        """``betas``: of a given pose; what the fit does not vary of them stays as it is."""
         self._height, self._width = subject.mask.shape
         self._model, self._on_event = model, on_event
         self.evidence = gather_evidence(subject.landmarks, self._width, self._height)
-        self._body = ArticulatedBody(model)
+        tail = None if betas is None else split_betas(betas, min(model.n_betas, MAX_BETAS))[1]
+        self.body = ArticulatedBody(model, tail)
         resting = self.evidence.resting_joints
         self._prior: PosePrior = unseen_limbs_at_rest(natural_pose_prior(), resting)
         self._locked = {JOINT_INDEX[name] for name in locked}
         outline = mask_outline(subject.mask)
-        self._matcher = SilhouetteMatcher(self._body, model, outline, hidden_joints=resting)
+        self._matcher = SilhouetteMatcher(self.body, model, outline, hidden_joints=resting)
         self._step = 0
 
     def start(self, initial: PoseFile | None) -> State:
         """The given pose, or the better of two fits to the landmarks alone."""
         if initial is not None and initial.camera is not None:
-            return state_of_pose(initial.pose, initial.camera, self._body.n_betas)
-        natural = natural_start(self._body, self.evidence, self._prior)
-        limbs = limbs_from_directions(self._body, self.evidence, natural)
+            return state_of_pose(initial.pose, initial.camera, self.body.n_betas)
+        natural = natural_start(self.body, self.evidence, self._prior)
+        limbs = limbs_from_directions(self.body, self.evidence, natural)
         self._prior = legs_as_seen(self._prior, limbs, self.evidence.landmark_weight)
-        starts = candidate_starts(self._body, self.evidence, natural)
+        starts = candidate_starts(self.body, self.evidence, natural)
         rough = sorted((self._roughly(start) for start in starts), key=lambda fit: fit[1])
         best = [self._landmark_stages(state) for state, _ in rough[:2]]
         return min(best, key=lambda fit: fit[1])[0]
@@ -241,14 +250,13 @@ class _Fitter:
 
     def camera_only(self, pose: BodyPose) -> State:
         """Scale and shift of a fixed pose, upright or turned by half about x."""
-        betas = np.zeros(self._body.n_betas)
-        betas[: len(pose.betas)] = pose.betas
+        betas, _ = split_betas(pose.betas, self.body.n_betas)
         full_pose = pose.full_pose.astype(np.float64)
-        given = align_camera(self._body, self.evidence, full_pose, betas)
+        given = align_camera(self.body, self.evidence, full_pose, betas)
         turned = given.full_pose.copy()
         half_turn = Rotation.from_rotvec([np.pi, 0, 0])
         turned[0] = (half_turn * Rotation.from_rotvec(turned[0])).as_rotvec()
-        other = align_camera(self._body, self.evidence, turned, given.betas)
+        other = align_camera(self.body, self.evidence, turned, given.betas)
         weights = Weights(landmark_width=8.0)
         fits = [self._minimize(s, (), False, weights, 10) for s in (given, other)]
         state = min(fits, key=lambda fit: fit[1])[0]
@@ -263,8 +271,8 @@ class _Fitter:
         return tuple(j for j in _HANDS if JOINT_NAMES[j].split("_")[0] in sides)
 
     def _outline(self, state: State) -> BodyOutline:
-        vertices = self._body.place(
-            self._body.articulate(state.full_pose, state.betas), self._body.skin
+        vertices = self.body.place(
+            self.body.articulate(state.full_pose, state.betas), self.body.skin
         )
         photo = (self._width, self._height)
         return self._matcher.sample(state.project(vertices), photo, _OUTLINE_SAMPLES)
@@ -279,10 +287,10 @@ class _Fitter:
         outline: BodyOutline | None = None,
     ) -> tuple[State, float]:
         free = tuple(j for j in joints if j not in self._locked)
-        variables = Variables(free, betas, self._body.n_betas)
+        variables = Variables(free, betas, self.body.n_betas)
         matched = (self._matcher, outline) if outline is not None else None
         objective = FitObjective(
-            self._body, self.evidence, self._prior, variables, state, weights, matched
+            self.body, self.evidence, self._prior, variables, state, weights, matched
         )
         x, end = minimize(objective, variables.pack(state), iterations)
         self._step += 1

@@ -82,8 +82,8 @@ def limbs_from_directions(
 
 
 # World landmarks bend standing people's hips and knees by this much for no reason (radians).
-_BEND_NOISE = 0.25
-_STRAIGHT_SIGMA = 0.06
+_BEND_NOISE = 0.3
+_STRAIGHT_SIGMA = 0.09
 _REST_SIGMA = 0.12
 
 

@@ -18,7 +18,17 @@ from jaxtyping import Bool, Float, Int
 from backend.body.model import BodyModel
 from shared_protocol.skeleton import JOINT_NAMES, N_JOINTS, PARENTS
 
+MAX_BETAS = 16
 _SMALL_ANGLE = 1e-4
+
+
+def split_betas(
+    betas: Float[np.ndarray, "b"], n_betas: int
+) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "t"]]:
+    """The first ``n_betas`` coefficients, padded with zeros, and the rest."""
+    head = np.zeros(n_betas)
+    head[: len(betas)] = betas[:n_betas]
+    return head, betas[n_betas:].astype(np.float64)
 
 
 def skew(vectors: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3 3"]:
@@ -88,19 +98,27 @@ class Articulation:
 
 
 class ArticulatedBody:
-    """The parts of a :class:`BodyModel` that a fit needs, as float64 arrays."""
+    """The parts of a :class:`BodyModel` that a fit needs, as float64 arrays.
 
-    def __init__(self, model: BodyModel) -> None:
+    Only the first ``MAX_BETAS`` shape coefficients vary (SMPL-X files have up to 300, of which later
+    ones change millimetres); ``tail`` holds the values of the others, zero if not given.
+    """
+
+    def __init__(self, model: BodyModel, tail: Float[np.ndarray, "t"] | None = None) -> None:
+        n_betas = min(model.n_betas, MAX_BETAS)
+        base = torch.zeros(model.n_betas)
+        if tail is not None:
+            base[n_betas : n_betas + len(tail)] = torch.as_tensor(tail, dtype=base.dtype)
         with torch.no_grad():
-            zero = torch.zeros(model.n_betas)
-            vertices, joints = model.rest(zero)
-            unit = [model.rest(row) for row in torch.eye(model.n_betas)]
+            vertices, joints = model.rest(base)
+            unit = [model.rest(base + row) for row in torch.eye(n_betas, model.n_betas)]
         self.vertices = vertices.numpy().astype(np.float64)
         self.joints = joints.numpy().astype(np.float64)
         self.vertex_dirs = np.stack([(v - vertices).numpy() for v, _ in unit], -1).astype(float)
         self.joint_dirs = np.stack([(j - joints).numpy() for _, j in unit], -1).astype(float)
         self.weights = model.skin_weights.astype(np.float64)
-        self.n_betas = model.n_betas
+        self.n_betas = n_betas
+        self.tail = base[n_betas:].numpy().astype(np.float64)
         self.skin = Points(self.vertices, self.vertex_dirs, self.weights)
         """Every vertex."""
         self._below = descendants().astype(np.float64)

@@ -9,13 +9,16 @@ import numpy as np
 from backend.body.model import BodyModel
 from backend.body.pose import BodyPose
 from backend.body.posing import stature
+from backend.fitting.kinematics import ArticulatedBody, split_betas
 from backend.fitting.objective import State
 from backend.geometry.frames import PhotoCamera
 
 
-def place_in_world(state: State, model: BodyModel, height_m: float) -> tuple[BodyPose, PhotoCamera]:
+def place_in_world(
+    state: State, body: ArticulatedBody, model: BodyModel, height_m: float
+) -> tuple[BodyPose, PhotoCamera]:
     """Stand the body on y = 0 with its pelvis joint over the origin, at ``height_m`` stature."""
-    betas = state.betas.astype(np.float32)
+    betas = np.concatenate([state.betas, np.trim_zeros(body.tail, "b")]).astype(np.float32)
     scale = height_m / stature(model, betas)
     pose = BodyPose(
         betas=betas,
@@ -37,9 +40,8 @@ def place_in_world(state: State, model: BodyModel, height_m: float) -> tuple[Bod
 
 
 def state_of_pose(pose: BodyPose, camera: PhotoCamera, n_betas: int) -> State:
-    """The inverse of :func:`place_in_world`; betas are padded with zeros to ``n_betas``."""
-    betas = np.zeros(n_betas)
-    betas[: len(pose.betas)] = pose.betas
+    """The inverse of :func:`place_in_world`, with the ``n_betas`` coefficients that may vary."""
+    betas, _ = split_betas(pose.betas, n_betas)
     ppm = camera.pixels_per_metre
     return State(
         full_pose=pose.full_pose.astype(np.float64),

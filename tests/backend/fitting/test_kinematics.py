@@ -12,6 +12,7 @@ from backend.fitting.kinematics import (
     descendants,
     rotation_and_left_jacobian,
     skew,
+    split_betas,
 )
 from shared_protocol.skeleton import JOINT_INDEX, N_JOINTS
 
@@ -98,3 +99,22 @@ def test_joint_points_grow_with_stature(model, body):
     growth = float(heights.max() - heights.min()) / body.stature
     assert growth > 1.05
     np.testing.assert_allclose(reach, offset[0] * growth, rtol=2e-3, atol=1e-9)
+
+
+def test_coefficients_beyond_those_that_vary_stay(model, monkeypatch):
+    monkeypatch.setattr("backend.fitting.kinematics.MAX_BETAS", 4)
+    betas = random_state(model, 2)[1]
+    head, tail = split_betas(betas, 4)
+    few = ArticulatedBody(model, tail)
+    assert few.n_betas == 4
+    placed = few.place(few.articulate(np.zeros((N_JOINTS, 3)), head), few.skin)
+    whole = model.rest(torch.from_numpy(betas))[0].numpy()
+    np.testing.assert_allclose(placed, whole, atol=5e-6)
+
+
+def test_split_betas_pads_and_cuts():
+    head, tail = split_betas(np.arange(3.0), 5)
+    np.testing.assert_array_equal(head, [0, 1, 2, 0, 0])
+    assert len(tail) == 0
+    head, tail = split_betas(np.arange(7.0), 5)
+    np.testing.assert_array_equal(tail, [5, 6])
