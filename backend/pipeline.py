@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -49,7 +50,7 @@ class EstimateRequest:
     """A corrected pose.json, or SMPL-X parameters."""
     overrides: Overrides = field(default_factory=Overrides)
     person: int | None = None
-    body: str = "anny"
+    body: Literal["anny", "smplx"] = "anny"
     smplx_path: Path | None = None
     height_cm: float = 175.0
     providers: PerceptionChoices = field(default_factory=PerceptionChoices)
@@ -139,7 +140,10 @@ def generate(
     layout = HashGridLayout.from_settings(settings.field)
     encoding, why_encoding = make_encoding(settings.field.encoding, layout, str(device))
     with stage("start_shape", on_event):
-        start = build_problem(subject, body, normals, crop, field_to_world, settings, device)
+        unseen = estimated.fit.report.missing_joints
+        start = build_problem(
+            subject, body, normals, crop, field_to_world, settings, device, unseen
+        )
         human = _seeded_field(settings, start, encoding).to(device)
 
     def show(step: int) -> None:

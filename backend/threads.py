@@ -36,7 +36,7 @@ def configure_threads(threads: int | None = None) -> int:
 
     count = threads or usable_cores()
     torch.set_num_threads(count)
-    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     cv2.setNumThreads(count)
     torch.set_flush_denormal(True)
     return count

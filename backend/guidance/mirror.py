@@ -18,6 +18,8 @@ from backend.guidance.protocol import GuidedRays
 
 # Silhouette pixels mix with the background; colours are carried outwards from this far inside.
 _EDGE_PIXELS = 4
+# Share of the picture over which colours fade into the invented tone beyond the photo's edge.
+_FADE = 0.05
 
 
 def extend_colors(
@@ -79,6 +81,31 @@ def hide_face(
     return (rgb * (1 - weight) + painted * weight).astype(rgb.dtype)
 
 
+def invent_unknown(
+    rgb: Float[np.ndarray, "n n 3"],
+    known: Bool[np.ndarray, "n n"],
+    clothed: Bool[np.ndarray, "n n"],
+) -> Float[np.ndarray, "n n 3"]:
+    """Colours for what the photo does not reach (legs below its edge): the clothing's own middle tone.
+
+    Nearest colours alone would be drawn out to stripes; they serve for a short way only.
+
+    Args:
+        rgb: colours already extended from the person.
+        known: False where the photo says nothing.
+        clothed: the person without the head, where known.
+    """
+    if known.all() or not clothed.any():
+        return rgb
+    tone = np.median(rgb[clothed], axis=0)
+    away = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5)
+    share = np.clip(away / (_FADE * rgb.shape[0]), 0.0, 1.0)[..., None]
+    # Stripes are averaged across before they fade.
+    soft = cv2.GaussianBlur(rgb.astype(np.float32), (0, 0), 0.02 * rgb.shape[0])
+    invented = np.where(known[..., None], rgb, soft * (1.0 - share) + tone * share)
+    return invented.astype(rgb.dtype)
+
+
 class MirrorGuidance:
     """Colours of unseen sides from the photo's own pixels at the same place (see module text)."""
 
@@ -100,6 +127,7 @@ class MirrorGuidance:
         )
         inside = cv2.erode(((mask > 0.5) & known).astype(np.uint8), kernel) > 0
         front = extend_colors(rgb, inside if inside.any() else (mask > 0.5) & known)
+        front = invent_unknown(front, known, inside & ~head)
         back = hide_face(front, face, head)
         self.front_texture, self.back_texture = front, back
         stacked = np.stack([front, back]).transpose(0, 3, 1, 2).astype(np.float32)

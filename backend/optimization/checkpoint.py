@@ -26,7 +26,7 @@ class Checkpoint:
     field: dict[str, Any]
     optimizer: dict[str, Any]
     generator: torch.Tensor
-    grid: torch.Tensor
+    sampler: dict[str, Any]
     """The sampler's cached SDF, as old as it was."""
     seconds: float
     """Time spent in the loop so far."""

@@ -165,7 +165,7 @@ class FieldOptimizer:
                 field=self.field.state_dict(),
                 optimizer=self.optimizer.state_dict(),
                 generator=self._random_state,
-                grid=self.sampler.grid,
+                sampler=self.sampler.state_dict(),
                 seconds=self._seconds_before + elapsed,
             ),
         )
@@ -176,7 +176,7 @@ class FieldOptimizer:
         self.field.load_state_dict(saved.field)
         self.optimizer.load_state_dict(saved.optimizer)
         self.generator.set_state(saved.generator)
-        self.sampler.restore(saved.grid)
+        self.sampler.load_state_dict(saved.sampler)
         self._seconds_before, self._completed = saved.seconds, saved.step
         self._random_state = saved.generator
         return saved.step

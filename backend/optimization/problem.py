@@ -20,6 +20,7 @@ from backend.optimization.loop import FitProblem
 from backend.optimization.targets import CropMaps, FrontTargets, clean_edges, crop_map
 from backend.perception.subject import NormalMaps, Subject
 from backend.settings import GenerateSettings
+from shared_protocol.skeleton import JOINT_INDEX
 
 # Share of the cube's edge that stays empty on each side.
 _MARGIN = 0.06
@@ -68,11 +69,37 @@ def body_maps(field_vertices: Float[np.ndarray, "v 3"], body: PosedBody) -> Body
     return BodyMaps(covered, middle.astype(np.float32))
 
 
-def crop_maps(subject: Subject, crop: CropFrame, resolution: int) -> CropMaps:
-    """The subject's maps on the crop."""
+def hidden_limbs(
+    field_vertices: Float[np.ndarray, "v 3"],
+    body: PosedBody,
+    unseen_joints: tuple[str, ...],
+    resolution: int,
+) -> Bool[np.ndarray, "n n"]:
+    """Where the body's unseen limbs would show in the photo, if nothing stood before them.
+
+    Background there does not mean that there is no limb: something may hide it.
+    """
+    unseen = np.isin(body.skin_weights.argmax(1), [JOINT_INDEX[name] for name in unseen_joints])
+    faces = body.faces[unseen[body.faces].all(1)]
+    if not len(faces):
+        return np.zeros((resolution, resolution), bool)
+    shown = rasterize(field_vertices, faces, resolution).covered.astype(np.uint8)
+    reach = max(1, resolution // 50)
+    return cv2.dilate(shown, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+
+
+def crop_maps(
+    subject: Subject,
+    crop: CropFrame,
+    resolution: int,
+    hidden: Bool[np.ndarray, "n n"] | None = None,
+) -> CropMaps:
+    """The subject's maps on the crop; ``hidden`` marks pixels whose background proves nothing."""
     mask = crop_map(subject.mask, crop, resolution)
     rgb = clean_edges(crop_map(subject.photo.rgb, crop, resolution), mask)
     known = crop_map(np.ones_like(subject.mask), crop, resolution) > 0.999
+    if hidden is not None:
+        known &= ~(hidden & (mask < 0.5))
     head = crop_map(subject.regions, crop, resolution, nearest=True) == Region.HEAD
     face = np.zeros((resolution, resolution), np.uint8)
     if subject.landmarks.face is not None:
@@ -105,10 +132,15 @@ def build_problem(
     field_to_world: FieldToWorld,
     settings: GenerateSettings,
     device: torch.device,
+    unseen_joints: tuple[str, ...] = (),
 ) -> FitStart:
-    """Assemble everything the loop needs; deterministic."""
-    maps = crop_maps(subject, crop, settings.working_resolution)
+    """Assemble everything the loop needs; deterministic.
+
+    ``unseen_joints`` names joints whose place in the photo is a guess (outside it, or hidden).
+    """
     vertices = field_to_world.to_field(body.vertices).astype(np.float32)
+    hidden = hidden_limbs(vertices, body, unseen_joints, settings.working_resolution)
+    maps = crop_maps(subject, crop, settings.working_resolution, hidden)
     seen = body_maps(vertices, body)
     grid = signed_distance_grid(vertices, body.faces, settings.field.body_grid)
     resize = _BODY_MAP, _BODY_MAP

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -77,6 +77,14 @@ class NarrowBandSampler:
         if self._grid is None or not self._moved <= _MOVED:
             self._grid = field.sdf(nodes).view(n, n, n)
             self._moved = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must keep for a resumed run to sample as the stopped one did."""
+        return {"grid": self.grid.clone(), "moved": self._moved}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` gave."""
+        self._grid, self._moved = state["grid"].clone(), float(state["moved"])
 
     @property
     def grid(self) -> Float[Tensor, "n n n"]:

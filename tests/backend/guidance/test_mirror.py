@@ -61,6 +61,16 @@ def test_the_wall_never_reaches_the_person() -> None:
             np.testing.assert_allclose(color, CLOTH, atol=1e-3)
 
 
+def test_legs_below_the_photo_take_the_clothing_s_tone_without_stripes() -> None:
+    person = _person()
+    person["known"][100:] = False
+    person["mask"][100:] = 0
+    person["rgb"][94:100, 60:68] = (1, 1, 1)
+    guidance = MirrorGuidance(**person, device=torch.device("cpu"))
+    np.testing.assert_allclose(_target(guidance, 64, 125, 1.0), CLOTH, atol=0.02)
+    np.testing.assert_allclose(_target(guidance, 40, 125, 1.0), CLOTH, atol=0.02)
+
+
 def test_loss_is_zero_at_the_target_and_grows_away_from_it() -> None:
     guidance = MirrorGuidance(**_person(), device=torch.device("cpu"))
     x, y = _field_xy(80, 90)

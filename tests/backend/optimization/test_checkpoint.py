@@ -15,8 +15,8 @@ def _checkpoint() -> Checkpoint:
     layer(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     state = torch.Generator().manual_seed(3).get_state()
-    grid = torch.zeros(2, 2, 2)
-    return Checkpoint("abc", 7, layer.state_dict(), optimizer.state_dict(), state, grid, 1.5)
+    sampler = {"grid": torch.zeros(2, 2, 2), "moved": 0.5}
+    return Checkpoint("abc", 7, layer.state_dict(), optimizer.state_dict(), state, sampler, 1.5)
 
 
 def test_round_trip(tmp_path: Path) -> None:
