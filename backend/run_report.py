@@ -49,7 +49,6 @@ REPORTED_PACKAGES = (
     "pillow",
     "trimesh",
     "pymcubes",
-    "fast-simplification",
     "pygltflib",
     "diffusers",
     "transformers",
