@@ -139,6 +139,9 @@ class FieldOptimizer:
                     self._save(time.perf_counter() - started)
         except (KeyboardInterrupt, Cancelled) as stop:
             raise self._stopped(time.perf_counter() - started) from stop
+        if self.checkpoint and first < options.steps:
+            # Stopped during meshing, a run resumes here.
+            self._save(time.perf_counter() - started)
         seconds = self._seconds_before + time.perf_counter() - started
         mean = torch.stack(recent).mean(0).tolist() if recent else []
         final = dict(zip(names, mean, strict=False))

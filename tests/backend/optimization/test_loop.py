@@ -129,6 +129,15 @@ def test_a_stopped_run_resumes_to_the_same_field(tmp_path: Path, at: int) -> Non
     torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
 
 
+def test_a_finished_run_can_be_taken_up_after_its_last_step(tmp_path: Path) -> None:
+    path = tmp_path / "a.checkpoint"
+    first, loop = _optimizer(_settings(12), path)
+    loop.run()
+    again, loop = _optimizer(_settings(12), path)
+    assert loop.run(resume=True).steps == 12
+    torch.testing.assert_close(again.state_dict(), first.state_dict(), rtol=0, atol=0)
+
+
 def test_rays_of_every_view_start_outside_the_cube_and_look_at_it() -> None:
     xy = torch.zeros(1, 2)
     for azimuth in range(0, 360, 30):
