@@ -59,7 +59,9 @@ def minimize(
         step = np.linalg.solve(
             hessian + np.diag(damping * np.maximum(diagonal, 1e-6 * diagonal.max())), -gradient
         )
-        there = objective(x + step)
+        # A step far too long may overflow; its cost is no number then and the step is refused.
+        with np.errstate(over="ignore", invalid="ignore"):
+            there = objective(x + step)
         if there.cost < here.cost:
             gain = here.cost - there.cost
             x, here = x + step, there

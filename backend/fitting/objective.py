@@ -23,6 +23,7 @@ _BETA_LIMIT, _BETA_LIMIT_SIGMA = 2.5, 0.1
 # Lean of trunk and balance over the feet: depth is what a scaled-orthographic photo hides.
 _LEAN = (("pelvis", 0.08), ("spine3", 0.08))
 _BALANCE_SIGMA = 0.06
+_LOG_SCALE_SIGMA = 0.3
 _SILHOUETTE_WIDTH = 4.0
 _PELVIS, _ANKLES = JOINT_INDEX["pelvis"], [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]
 
@@ -121,6 +122,7 @@ class FitObjective:
             self._limits(state),
             self._lean(posed),
             self._balance(posed),
+            self._size_prior(state),
         ]
         if self.variables.betas:
             blocks.append(self._shape_prior(state))
@@ -214,6 +216,14 @@ class FitObjective:
             jacobian[0, 0, angles:-3] = mix @ by_betas[:, 2]
         target = self._evidence.ankle_depth / _BALANCE_SIGMA
         return weighted_block(np.array([[mix @ placed[:, 2] - target]]), jacobian)
+
+    def _size_prior(self, state: State) -> Linearization:
+        """Near the landmarks' own size: nothing else stops contradictory landmarks from shrinking."""
+        jacobian = np.zeros((1, self.variables.size))
+        jacobian[0, -3] = 1 / _LOG_SCALE_SIGMA
+        off = state.log_scale - float(np.log(self._evidence.pixels_per_metre))
+        residual = np.array([off / _LOG_SCALE_SIGMA])
+        return Linearization(float(residual[0] ** 2), residual, jacobian)
 
     def _shape_prior(self, state: State) -> Linearization:
         n = self.variables.n_betas

@@ -84,7 +84,7 @@ def test_progress_and_warnings_are_told(fitted):
     result, _, _, events = fitted
     steps = [e.step for e in events if isinstance(e, Step)]
     assert steps == list(range(1, len(steps) + 1))
-    assert all(e.step <= e.total for e in events if isinstance(e, Step))
+    assert {e.total for e in events if isinstance(e, Step)} == {len(steps)}
     told = [e.message for e in events if isinstance(e, Warned)]
     assert told == list(result.report.warnings)
     assert any("left hand" in message for message in told)
@@ -192,6 +192,13 @@ def test_a_given_pose_with_camera_is_not_touched(model, fitted):
     with pytest.raises(HumanRefError) as error:
         FitResult.from_file(PoseFile(first.pose))
     assert error.value.code == "pose_without_camera"
+
+
+def test_a_person_who_fills_the_photo_has_no_outline(model, fitted):
+    subject = replace(fitted[1], mask=np.ones_like(fitted[1].mask))
+    result = fit_body(subject, model, HEIGHT_M)
+    assert result.report.reprojection_error_percent < 1.0
+    assert any("poorly" in text for text in result.report.warnings)
 
 
 @pytest.mark.parametrize(
