@@ -23,7 +23,7 @@ from backend.field.encodings import make_encoding
 from backend.field.encodings.grid import HashGridLayout
 from backend.field.encodings.protocol import HashEncoding
 from backend.field.networks import HumanField
-from backend.fitting.fit import FitResult, fit_body
+from backend.fitting.fit import FitResult, adopt_pose, fit_body
 from backend.fitting.pose_file import read_pose
 from backend.geometry.frames import CropFrame, PhotoCamera
 from backend.meshing.color_fit import FrontPicture
@@ -103,10 +103,11 @@ def estimate(request: EstimateRequest, on_event: OnEvent = ignore_events) -> Est
     brought = None if request.pose is None else read_pose(request.pose, model, photo)
     subject = perceive(photo, request.providers, request.overrides, request.person, on_event)
     with stage("fitting", on_event, f"{model.name}: {'your pose' if brought else 'fitted here'}"):
-        if brought is None or brought.camera is None:
-            fit = fit_body(subject, model, request.height_cm / 100.0, on_event, initial=brought)
+        height = request.height_cm / 100.0
+        if brought is None:
+            fit = fit_body(subject, model, height, on_event)
         else:
-            fit = FitResult.from_file(brought)
+            fit = adopt_pose(subject, model, brought, height, on_event)
     return Estimate(subject, fit, model.pose(fit.pose), model)
 
 
