@@ -98,6 +98,8 @@ class OptimizationSettings:
     """Fraction of the run after which the learning rates fall exponentially."""
     final_learning_rate: float = 0.1
     """Learning rates at the end, relative to their start."""
+    first_preview: int = 10
+    """Step of the first preview mesh: the body with the photo's first colours, soon after the fit."""
     preview_every: int = 50
     """Steps between preview meshes."""
     checkpoint_every: int = 200

@@ -13,7 +13,7 @@ import torch
 
 from backend.errors import HumanRefError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

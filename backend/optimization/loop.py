@@ -20,6 +20,7 @@ from backend.field.volume import sample_grid
 from backend.geometry.cameras import OrthographicCamera
 from backend.guidance import Guidance, GuidedRays
 from backend.optimization import losses
+from backend.optimization.adam import Adam
 from backend.optimization.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from backend.optimization.schedule import Schedule
 from backend.optimization.targets import FrontTargets
@@ -102,7 +103,7 @@ class FieldOptimizer:
         self.generator = Generator().manual_seed(settings.seed)
         self.sampler = NarrowBandSampler(settings.rendering)
         groups = field.parameter_groups(settings.optimization)
-        self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        self.optimizer = Adam(groups, betas=(0.9, 0.99), eps=1e-15)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._seconds_before = 0.0
         self._completed = 0
@@ -133,7 +134,8 @@ class FieldOptimizer:
                     eta = elapsed / (done - first) * (options.steps - done)
                     shown = {name: float(value) for name, value in terms.items()}
                     self.on_event(Step(STAGE, done, options.steps, eta, shown))
-                if done % options.preview_every == 0 and done < options.steps:
+                due = done == options.first_preview or done % options.preview_every == 0
+                if due and done < options.steps:
                     self.on_preview(done)
                 if self.checkpoint and done % options.checkpoint_every == 0:
                     self._save(time.perf_counter() - started)
@@ -193,7 +195,7 @@ class FieldOptimizer:
             self.sampler.refresh(self.field)
         terms = self._losses(step)
         total = torch.stack(list(terms.values())).sum()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         total.backward()
         self.optimizer.step()
         self._completed = step + 1

@@ -35,7 +35,12 @@ def _settings(steps: int = 30) -> GenerateSettings:
         field=FieldSettings(levels=6, log2_table=12, max_resolution=64, sdf_levels=4),
         rendering=RenderingSettings(samples=8, grid_resolution=24, grid_refresh=5),
         optimization=OptimizationSettings(
-            steps=steps, resolutions=(32, 64), rays=512, preview_every=10, checkpoint_every=10
+            steps=steps,
+            resolutions=(32, 64),
+            rays=512,
+            first_preview=4,
+            preview_every=10,
+            checkpoint_every=10,
         ),
     )
 
@@ -98,7 +103,7 @@ def test_previews_and_progress_come_as_planned() -> None:
     assert steps[-1].eta == 0.0
     assert set(steps[-1].losses) == set(summary.losses)
     assert {"rgb", "iou", "normal", "sdf", "smooth"} <= set(summary.losses)
-    assert previews == [10, 20]
+    assert previews == [4, 10, 20]
 
 
 def test_equal_seeds_give_equal_fields() -> None:
@@ -120,7 +125,9 @@ def test_a_stopped_run_resumes_to_the_same_field(tmp_path: Path, at: int) -> Non
         raise KeyboardInterrupt
 
     settings = _settings(30)
-    stopping = replace(settings, optimization=replace(settings.optimization, preview_every=at))
+    stopping = replace(
+        settings, optimization=replace(settings.optimization, first_preview=at, preview_every=100)
+    )
     _, loop = _optimizer(stopping, path, on_preview=stop)
     with pytest.raises(Cancelled, match="--resume"):
         loop.run()
