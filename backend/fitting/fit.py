@@ -11,6 +11,7 @@ from backend.body.posing import check_pose
 from backend.errors import HumanRefError
 from backend.events import OnEvent, Warned, ignore_events
 from backend.fitting.evidence import Evidence, gather_evidence
+from backend.fitting.initialise import unseen_legs_upright
 from backend.fitting.placement import place_in_world
 from backend.fitting.pose_schema import PoseFile
 from backend.fitting.report import FitReport
@@ -79,6 +80,10 @@ def fit_body(
     given = None if initial is None else initial.pose.betas
     fitter = Fitter(subject, model, locked_joints, on_event, given)
     state = fitter.refine(fitter.start(initial))
+    if initial is None:
+        resting = fitter.evidence.resting_joints
+        upright = unseen_legs_upright(state.full_pose, resting, locked_joints)
+        state = replace(state, full_pose=upright)
     pose, camera = place_in_world(state, fitter.body, model, height_m)
     return _finish(pose, camera, subject, model, fitter.evidence, began, on_event)
 

@@ -12,7 +12,7 @@ from backend.fitting.evidence import Evidence
 from backend.fitting.kinematics import ArticulatedBody
 from backend.fitting.landmark_map import REFERENCE_STATURE, offsets
 from backend.fitting.objective import State
-from backend.fitting.priors import PosePrior
+from backend.fitting.priors import PosePrior, natural_pose_prior
 from shared_protocol.skeleton import JOINT_INDEX, PARENTS
 
 # Limbs whose direction the world landmarks give: joint that turns, its child, two landmarks.
@@ -118,6 +118,26 @@ def unseen_limbs_at_rest(prior: PosePrior, resting_joints: tuple[str, ...]) -> P
     joints = [JOINT_INDEX[name] for name in resting_joints]
     sigma[joints] = np.minimum(sigma[joints], _REST_SIGMA)
     return replace(prior, sigma=sigma)
+
+
+def unseen_legs_upright(
+    full_pose: Float[np.ndarray, "55 3"], resting_joints: tuple[str, ...], locked: frozenset[str]
+) -> Float[np.ndarray, "55 3"]:
+    """Let legs that the photo does not show hang from a leaning trunk as they do when one stands.
+
+    A seated or leaning sitter tilts the pelvis; legs that merely followed it would point sideways. They
+    keep the pelvis's turn about the vertical and give up its tilt.
+    """
+    pose = full_pose.copy()
+    pelvis = Rotation.from_rotvec(full_pose[0])
+    x, y, z, w = pelvis.as_quat()
+    heading = Rotation.from_quat([0.0, y, 0.0, w]) if abs(y) + abs(w) > 1e-6 else pelvis
+    for name in ("left_hip", "right_hip"):
+        if name in resting_joints and name not in locked:
+            joint = JOINT_INDEX[name]
+            hanging = heading * Rotation.from_rotvec(natural_pose_prior().mean[joint])
+            pose[joint] = (pelvis.inv() * hanging).as_rotvec()
+    return pose
 
 
 def shortest_turn(

@@ -11,6 +11,7 @@ from backend.fitting.initialise import (
     limbs_from_directions,
     natural_start,
     shortest_turn,
+    unseen_legs_upright,
     unseen_limbs_at_rest,
 )
 from backend.fitting.kinematics import ArticulatedBody
@@ -74,3 +75,18 @@ def test_unseen_limbs_are_held():
     joint = JOINT_INDEX["left_hip"]
     assert held.sigma[joint, 0] < prior.sigma[joint, 0]
     np.testing.assert_array_equal(held.sigma[joint + 1 :], prior.sigma[joint + 1 :])
+
+
+def test_unseen_legs_hang_upright_from_a_leaning_pelvis_and_keep_its_heading(model):
+    lean = Rotation.from_euler("YZX", [40, 25, 15], degrees=True)
+    pose = np.zeros((55, 3))
+    pose[0] = lean.as_rotvec()
+    upright = unseen_legs_upright(pose, ("left_hip", "right_hip"), frozenset())
+    posed = ArticulatedBody(model).articulate(upright, np.zeros(model.n_betas)).positions
+    for side in ("left", "right"):
+        leg = posed[JOINT_INDEX[f"{side}_ankle"]] - posed[JOINT_INDEX[f"{side}_hip"]]
+        assert -leg[1] / np.linalg.norm(leg) > np.cos(np.radians(8))
+        foot = posed[JOINT_INDEX[f"{side}_foot"]] - posed[JOINT_INDEX[f"{side}_ankle"]]
+        assert np.degrees(np.arctan2(foot[0], foot[2])) == pytest.approx(40, abs=25)
+    kept = unseen_legs_upright(pose, ("left_hip",), frozenset({"left_hip"}))
+    np.testing.assert_array_equal(kept, pose)
