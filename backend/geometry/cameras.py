@@ -35,7 +35,9 @@ class OrthographicCamera:
 
     def project(self, points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
         """Scene points to (x, y, z): x, y in [-1, 1] inside the picture (y up), z towards the camera."""
-        local = (points - np.asarray(self.target, points.dtype)) @ self.axes().T.astype(points.dtype)
+        local = (points - np.asarray(self.target, points.dtype)) @ self.axes().T.astype(
+            points.dtype
+        )
         return local / self.half_height
 
     def pixel_rays(
