@@ -19,7 +19,7 @@ class HumanRefError(Exception):
         self.retryable = retryable
 
 
-class Cancelled(HumanRefError):
+class Cancelled(HumanRefError):  # noqa: N818 (a stop is no error)
     """The user stopped a run; what was done so far is kept in a checkpoint."""
 
     def __init__(self, message: str = "Stopped.", hint: str = "") -> None:

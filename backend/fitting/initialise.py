@@ -130,7 +130,7 @@ def unseen_legs_upright(
     """
     pose = full_pose.copy()
     pelvis = Rotation.from_rotvec(full_pose[0])
-    x, y, z, w = pelvis.as_quat()
+    _, y, _, w = pelvis.as_quat()
     heading = Rotation.from_quat([0.0, y, 0.0, w]) if abs(y) + abs(w) > 1e-6 else pelvis
     for name in ("left_hip", "right_hip"):
         if name in resting_joints and name not in locked:
