@@ -35,6 +35,11 @@ def local_weights(repo: str) -> Path | None:
         return folder if _has_weights(folder) else None
     if not installed("huggingface_hub"):
         return None
+    from huggingface_hub import constants
+
+    # Asking the cache properly imports a web client (0.3 s); most machines have nothing to ask for.
+    if not (Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}").is_dir():
+        return None
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
