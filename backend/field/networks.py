@@ -11,9 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from backend.errors import HumanRefError
+from backend.field.compiled_networks import evaluate_networks, evaluate_sdf
 from backend.field.encodings.grid import FEATURES
 from backend.field.encodings.protocol import HashEncoding
-from backend.field.mlp import FieldNetworks, color_network, sdf_network, sdf_values
+from backend.field.mlp import color_network
 from backend.field.volume import sample_grid, sample_grid_with_gradient
 from backend.settings import FieldSettings, OptimizationSettings
 
@@ -98,12 +99,9 @@ class HumanField(nn.Module):
         return torch.exp(10.0 * self.sharpness)
 
     @property
-    def _sdf_weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.sdf_w1, self.sdf_w2, self.sdf_w3
-
-    @property
-    def _color_weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.color_w1, self.color_w2, self.color_w3
+    def _weights(self) -> tuple[Tensor, ...]:
+        sdf = (self.sdf_w1, self.sdf_w2, self.sdf_w3)
+        return (*sdf, self.color_w1, self.color_w2, self.color_w3)
 
     def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
         """Signed distance at ``points``, differentiable in the parameters."""
@@ -111,8 +109,7 @@ class HumanField(nn.Module):
             return torch.cat([self.sdf(part) for part in torch.split(points, _QUERY_CHUNK)])
         points, inner = _into_cube(points)
         features = self.encoding(inner * 0.5 + 0.5, self.table, self.sdf_levels)
-        network = sdf_network if torch.is_grad_enabled() else sdf_values
-        residual: Tensor = network(torch.cat([features, inner], 1), *self._sdf_weights)
+        residual: Tensor = evaluate_sdf(features, inner, *self._weights)
         outside: Tensor = torch.linalg.vector_norm(points - inner, dim=1)
         return residual + outside + sample_grid(self.base_sdf, inner)
 
@@ -122,7 +119,7 @@ class HumanField(nn.Module):
             return torch.cat([self.color(part) for part in torch.split(points, _QUERY_CHUNK)])
         _, inner = _into_cube(points)
         features = self.encoding(inner * 0.5 + 0.5, self.table)
-        color: Tensor = color_network(features, *self._color_weights)
+        color: Tensor = color_network(features, *self._weights[3:])
         return color
 
     def forward(self, points: Float[Tensor, "n 3"]) -> FieldSample:
@@ -133,9 +130,7 @@ class HumanField(nn.Module):
             inner * 0.5 + 0.5, self.table, self.sdf_levels
         )
         # The encoding's cube has an edge of 1, the field's one of 2: hence the scale of 0.5.
-        residual, slope, color = FieldNetworks.apply(  # type: ignore[no-untyped-call]
-            features, jacobian, inner, 0.5, *self._sdf_weights, *self._color_weights
-        )
+        residual, slope, color = evaluate_networks(features, jacobian, inner, 0.5, *self._weights)
         beyond = points - inner
         distance = torch.linalg.vector_norm(beyond, dim=1)
         gradient = torch.where(

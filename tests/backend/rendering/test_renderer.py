@@ -125,7 +125,7 @@ def test_gradients_reach_every_parameter_and_pull_the_right_way():
     origins, direction = _rays(24)
     target = origins[:, :2].norm(dim=1) < 0.56
     losses = []
-    for step in range(40):
+    for step in range(30):
         if step % 5 == 0:
             sampler.refresh(field)
         depths, hit = sampler.sample(
