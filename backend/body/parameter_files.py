@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,6 +32,15 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
 _NESTS = ("smplx", "smplx_params", "params", "result", "results", "pred", "output")
 _MAX_BETAS = 300
 _VPOSER_SIZE = 32
+# What numpy and zipfile raise for a damaged, encrypted or oddly compressed npz.
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_parameter_file(path: Path) -> BodyPose:
@@ -86,9 +96,9 @@ def _read(path: Path) -> object:
             with np.load(path, allow_pickle=False) as file:
                 return {key: _member(file, key) for key in file.files}
         if suffix == ".json":
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(path.read_text(encoding="utf-8-sig"))
         return load_pickle(path.read_bytes())
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise HumanRefError(
             "parameters_unreadable", f"{path.name} cannot be read: {error}."
         ) from error

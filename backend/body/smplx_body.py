@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -84,7 +85,15 @@ class SmplxBody:
                 arrays = {key: np.asarray(file[key], np.float32) for key in _KEYS}
                 faces, uv, faces_uv = (file[key] for key in ("f", "vt", "ft"))
             self._assign(arrays, faces, uv, faces_uv)
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (
+            OSError,
+            KeyError,
+            ValueError,
+            EOFError,
+            RuntimeError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
             raise HumanRefError(
                 "smplx_unreadable",
                 f"{path.name} is not a usable SMPL-X model file: {error}.",

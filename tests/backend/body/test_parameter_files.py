@@ -114,6 +114,17 @@ def test_unreadable_files(tmp_path):
         with pytest.raises(HumanRefError) as raised:
             read_parameter_file(path)
         assert raised.value.code == "parameters_unreadable"
+    damaged = tmp_path / "g.npz"
+    np.savez_compressed(damaged, body_pose=np.random.default_rng(0).random(63))
+    whole = bytearray(damaged.read_bytes())
+    # The packed numbers, and the way they are packed as the archive's directory says.
+    for place in (150, whole.index(b"PK\x01\x02") + 10):
+        torn = whole.copy()
+        torn[place : place + 2] = b"\x5a\xff"
+        damaged.write_bytes(torn)
+        with pytest.raises(HumanRefError) as raised:
+            read_parameter_file(damaged)
+        assert raised.value.code == "parameters_unreadable"
     with pytest.raises(HumanRefError) as raised:
         read_parameter_file(tmp_path / "absent.npz")
     assert raised.value.code == "parameters_unreadable"
