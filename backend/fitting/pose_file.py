@@ -155,7 +155,8 @@ def _load_json(path: Path) -> Any:
             data = file.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise ValueError("it is larger than 4 MB")
-        return json.loads(data.decode("utf-8"), parse_constant=refuse)
+        # Editors on Windows put a byte order mark before what they save.
+        return json.loads(data.decode("utf-8-sig"), parse_constant=refuse)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise HumanRefError(

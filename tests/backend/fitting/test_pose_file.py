@@ -68,6 +68,12 @@ def test_what_was_written_is_read(tmp_path, complete, model, photo):
     assert [p.name for p in path.parent.iterdir()] == ["pose.json"]
 
 
+def test_a_byte_order_mark_is_no_obstacle(tmp_path, model):
+    path = tmp_path / "pose.json"
+    path.write_text(json.dumps(MINIMAL), encoding="utf-8-sig")
+    assert read_pose(path, model).camera == PhotoCamera(200.0, 100.5, 300.0)
+
+
 def test_joints_are_named_in_the_world_frame(tmp_path, complete, model):
     path = tmp_path / "pose.json"
     write_pose(path, complete)
