@@ -43,14 +43,25 @@ def write_error(error: OSError, path: Path) -> HumanRefError:
 
 
 def check_inputs(inputs: dict[str, Path | None]) -> None:
-    """Refuse named input files that are not there.
+    """Refuse named input files that are not there or may not be read.
 
     Raises:
-        HumanRefError: ``file_missing``; the option (or "the photo") is named.
+        HumanRefError: ``file_missing``, ``file_unreadable``; the option (or "the photo") is named.
     """
     for what, path in inputs.items():
-        if path is None or path.is_file():
+        if path is None:
             continue
+        try:
+            if path.is_file():
+                with path.open("rb"):
+                    continue
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise HumanRefError(
+                "file_unreadable",
+                f"{what} {path} cannot be read ({reason}).",
+                "Check the name, and that you may open the file.",
+            ) from error
         if path.is_dir():
             message = f"{what} {path} is a folder, not a file."
         else:
@@ -87,6 +98,14 @@ def check_outputs(
         raise HumanRefError(
             "output_clash", "Two outputs have the same name.", "Give each its own name."
         )
+    folders = {parent for place in places for parent in place.parents}
+    for path, place in zip(outputs, places, strict=True):
+        if place in folders:
+            raise HumanRefError(
+                "output_clash",
+                f"{path} would be a file and a folder at once.",
+                "Give the output and the folder different names.",
+            )
     read = {path.resolve() for path in inputs if path is not None}
     for path, place in zip(outputs, places, strict=True):
         if place in read:
@@ -95,18 +114,23 @@ def check_outputs(
                 f"{path} is also an input; writing would destroy it.",
                 "Choose another name for the output.",
             )
-        if path.is_dir():
-            raise HumanRefError(
-                "output_folder", f"{path} is a folder.", "Give the output a file name."
-            )
-        if path.exists() and not force:
-            raise HumanRefError(
-                "output_exists",
-                f"{path} already exists.",
-                "Choose another name, or add --force to replace it.",
-            )
-    for folder in dict.fromkeys(path.parent for path in places):
-        _check_folder(folder, needed_bytes)
+        try:
+            _check_place(path, force)
+            _check_folder(place.parent, needed_bytes)
+        except OSError as error:
+            # Looking is refused too: a folder that may not be entered, a name that is too long.
+            raise write_error(error, path) from error
+
+
+def _check_place(path: Path, force: bool) -> None:
+    if path.is_dir():
+        raise HumanRefError("output_folder", f"{path} is a folder.", "Give the output a file name.")
+    if path.exists() and not force:
+        raise HumanRefError(
+            "output_exists",
+            f"{path} already exists.",
+            "Choose another name, or add --force to replace it.",
+        )
 
 
 def _check_folder(folder: Path, needed_bytes: int) -> None:

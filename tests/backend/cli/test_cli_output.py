@@ -106,7 +106,10 @@ def test_outputs_are_checked_before_the_work(
     check_outputs([plain], [photo], force=True, needed_bytes=1)
     assert refusal(check_outputs, [photo], [photo], force=True, needed_bytes=1) == "output_is_input"
     assert refusal(check_outputs, [new, new], [], **options) == "output_clash"
+    inside = tmp_path / "b.glb" / "run.json"
+    assert refusal(check_outputs, [tmp_path / "b.glb", inside], [], **options) == "output_clash"
     assert refusal(check_outputs, [tmp_path], [], **options) == "output_folder"
+    assert refusal(check_outputs, [tmp_path / ("a" * 300)], [], **options) == "write_failed"
     # Root may write everywhere; nobody can make a folder inside a regular file.
     assert refusal(check_outputs, [plain / "sub" / "a.glb"], [], **options) == "unwritable"
     usage = namedtuple("usage", "total used free")
@@ -122,6 +125,22 @@ def test_names_and_inputs(tmp_path: Path) -> None:
     check_inputs({"--mask": None})
     assert refusal(check_inputs, {"--mask": tmp_path / "none.png"}) == "file_missing"
     assert refusal(check_inputs, {"the photo": tmp_path}) == "file_missing"
+    assert refusal(check_inputs, {"the photo": tmp_path / ("a" * 300)}) == "file_unreadable"
+
+
+def test_places_that_may_not_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_text("photo")
+
+    def forbidden(path: Path, *_: object, **__: object) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", forbidden)
+        assert refusal(check_inputs, {"the photo": photo}) == "file_unreadable"
+    monkeypatch.setattr(Path, "is_dir", forbidden)
+    options = {"force": False, "needed_bytes": 1}
+    assert refusal(check_outputs, [tmp_path / "a.glb"], [], **options) == "unwritable"
 
 
 @pytest.mark.parametrize(
