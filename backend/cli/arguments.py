@@ -127,7 +127,7 @@ class Estimate:
     overlay: Annotated[Path | None, optional("PNG")] = None
     """Also make a picture of the body over the photo."""
     pose: Annotated[Path | None, optional("FILE")] = None
-    """Start from this pose: a pose.json, or SMPL-X parameters (.npz, .pkl, .json)."""
+    """Use this pose and say how well it fits: a pose.json, or SMPL-X parameters."""
     person: Annotated[int | None, optional("N")] = None
     """Which person, counted from the left, 0 first; the largest when left out."""
     force: Flag = False

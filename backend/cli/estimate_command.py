@@ -61,10 +61,11 @@ def _print(result: dict[str, Any]) -> None:
     fit = result["fit"]
     for what, path in result["files"].items():
         print(f"{what:<10} {path}")
-    print(
-        f"{'fit':<10} joints within {fit['reprojection_error_px']:.1f} px of the landmarks, "
-        f"bare body covers {100 * fit['silhouette_iou']:.0f} % of the silhouette (IoU)"
-    )
+    error, overlap = fit["reprojection_error_px"], fit["silhouette_iou"]
+    found = [] if error is None else [f"joints within {error:.1f} px of the landmarks"]
+    if overlap is not None:
+        found.append(f"bare body covers {100 * overlap:.0f} % of the silhouette (IoU)")
+    print(f"{'fit':<10} {', '.join(found)}")
     print(f"{'time':<10} {duration(result['seconds'])}")
     for warning in result["warnings"]:
         print(f"{'note':<10} {warning}")

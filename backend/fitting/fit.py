@@ -21,6 +21,9 @@ from backend.geometry.frames import PhotoCamera
 from backend.perception.subject import Subject
 from shared_protocol.skeleton import JOINT_NAMES
 
+# Overlap (IoU) below which a given camera does not belong to the photo; a bad pose has 0.3 and more.
+_LEAST_OVERLAP = 0.02
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -123,7 +126,8 @@ def adopt_pose(
     With a camera nothing is changed; without one the camera is found (:func:`fit_camera`).
 
     Raises:
-        HumanRefError: as :func:`fit_camera`; see :func:`backend.body.posing.check_pose`.
+        HumanRefError: ``pose_elsewhere`` when the camera shows the body beside the person; as
+            :func:`fit_camera`; see :func:`backend.body.posing.check_pose`.
     """
     for note in pose_file.notes:
         on_event(Warned("pose_adapted", note))
@@ -133,7 +137,14 @@ def adopt_pose(
     began = time.perf_counter()
     height, width = subject.mask.shape
     evidence = gather_evidence(subject.landmarks, width, height)
-    return _finish(pose_file.pose, pose_file.camera, subject, model, evidence, began, on_event)
+    result = _finish(pose_file.pose, pose_file.camera, subject, model, evidence, began, on_event)
+    if not (result.report.silhouette_iou or 0.0) >= _LEAST_OVERLAP:
+        raise HumanRefError(
+            "pose_elsewhere",
+            "The pose's camera shows the body where the person in this photo is not.",
+            'Delete "camera" from the pose file to have it found, or give the photo it belongs to.',
+        )
+    return result
 
 
 def check_locks(locked_joints: frozenset[str], initial: PoseFile | None) -> None:

@@ -24,7 +24,8 @@ def score_fit(
     """Reprojection error of the trusted body landmarks and overlap of the silhouettes.
 
     The body's height in the photo is that of its T-pose (``scale`` and camera included), so that a
-    sitting person's percentages mean the same. ``seconds`` is left at 0 for the caller.
+    sitting person's percentages mean the same. The error is None where no body landmark is trusted.
+    ``seconds`` is left at 0 for the caller.
     """
     posed = model.pose(pose)
     pixels = camera.project(posed.vertices.astype(np.float64))
@@ -38,17 +39,16 @@ def score_fit(
         if evidence.trusted[index] and evidence.group[index] == "body":
             placed = _anchor_world(posed, anchor, stature / REFERENCE_STATURE)
             errors.append(np.linalg.norm(camera.project(placed) - evidence.pixels[index]))
-    error = float(np.mean(errors)) if errors else 0.0
-    percent = 100 * error / (stature * pose.scale * camera.pixels_per_metre)
+    error = float(np.mean(errors)) if errors else None
+    in_photo = stature * pose.scale * camera.pixels_per_metre
+    percent = None if error is None else 100 * error / in_photo
     warnings = list(evidence.warnings)
-    if iou < _POOR_IOU or percent > _POOR_ERROR_PERCENT:
-        warnings.append(
-            f"The body fits poorly (overlap {iou:.2f}, landmarks off by {percent:.1f}% of its "
-            "height): correct the pose by hand."
-        )
+    if iou < _POOR_IOU or (percent is not None and percent > _POOR_ERROR_PERCENT):
+        off = "" if percent is None else f", landmarks off by {percent:.1f}% of its height"
+        warnings.append(f"The body fits poorly (overlap {iou:.2f}{off}): correct the pose by hand.")
     return FitReport(
-        reprojection_error_px=round(error, 3),
-        reprojection_error_percent=round(percent, 3),
+        reprojection_error_px=None if error is None else round(error, 3),
+        reprojection_error_percent=None if percent is None else round(percent, 3),
         silhouette_iou=round(iou, 4),
         missing_joints=evidence.missing_joints,
         seconds=0.0,

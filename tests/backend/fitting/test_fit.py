@@ -12,9 +12,11 @@ from backend.body.posing import stature
 from backend.errors import HumanRefError
 from backend.events import Step, Warned
 from backend.fitting.calibration import detected_pictures
+from backend.fitting.evidence import gather_evidence
 from backend.fitting.fit import FitResult, adopt_pose, fit_body, fit_camera
 from backend.fitting.kinematics import ArticulatedBody
 from backend.fitting.pose_schema import PoseFile
+from backend.fitting.scoring import score_fit
 from backend.fitting.silhouette import draw_silhouette, intersection_over_union
 from backend.geometry.frames import PhotoCamera
 from backend.perception.subject import Subject
@@ -192,6 +194,25 @@ def test_a_given_pose_with_camera_is_not_touched(model, fitted):
     with pytest.raises(HumanRefError) as error:
         FitResult.from_file(PoseFile(first.pose))
     assert error.value.code == "pose_without_camera"
+
+
+def test_a_camera_of_another_photo_is_refused(model, fitted):
+    first, subject, _, _ = fitted
+    beside = replace(first.camera, center_u=first.camera.center_u + 5000)
+    with pytest.raises(HumanRefError) as error:
+        adopt_pose(subject, model, PoseFile(first.pose, beside), HEIGHT_M)
+    assert error.value.code == "pose_elsewhere"
+
+
+def test_without_trusted_landmarks_no_error_is_claimed(model, fitted):
+    first, subject, _, _ = fitted
+    height, width = subject.mask.shape
+    evidence = gather_evidence(subject.landmarks, width, height)
+    unsure = replace(evidence, trusted=(False,) * len(evidence.trusted))
+    report = score_fit(first.pose, first.camera, subject, model, unsure)
+    assert report.reprojection_error_px is None
+    assert report.reprojection_error_percent is None
+    assert report.silhouette_iou == first.report.silhouette_iou
 
 
 def test_a_person_who_fills_the_photo_has_no_outline(model, fitted):
