@@ -19,8 +19,6 @@ NO_TRIANGLE = -1
 _SEED_DISTANCE = 1.0
 # Along its steepest axis a surface has an outside sample at most this far (cells) from every point.
 _SEED_DISTANCE = 1.0
-# Steps of the walk over the surface that corrects a sample's triangle; two usually do.
-_MAX_WALK = 8
 # Squared cell distances stay far below this for any grid that fits in memory.
 _FAR = np.float32(1e12)
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 
 from backend.errors import HumanRefError
 from backend.perception.backdrop import Backdrop, detection_picture
-from backend.perception.hub import installed, loading_failed, require, resolve_weights
+from backend.perception.hub import loading_failed, require, resolve_weights
 from backend.perception.landmarks import Detection
 from backend.perception.segmentation import checked_mask, no_silhouette, person_component
 from backend.perception.subject import Photo
@@ -151,11 +151,6 @@ def mask_rcnn_weights() -> Path | None:
     """torchvision's COCO file in the torch hub cache, if it is there."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / _MASK_RCNN_FILE
     return path if path.is_file() else None
-
-
-def mask_rcnn_ready() -> bool:
-    """Whether Mask R-CNN could run without a download."""
-    return installed("torchvision") and mask_rcnn_weights() is not None
 
 
 def matching_instance(
