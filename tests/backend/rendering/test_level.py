@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 
 from backend.rendering.level import silhouette_level
 
@@ -11,7 +12,7 @@ def _opacity(alpha: float, radius: float, distance: float) -> float:
     x = np.linspace(-1, 1, 200_001)
     s = np.hypot(x, radius + distance) - radius
     density = alpha * 0.5 * np.exp(-alpha * s)
-    return float(1 - np.exp(-np.trapezoid(density, x)))
+    return float(1 - np.exp(-trapezoid(density, x)))
 
 
 @pytest.mark.parametrize("alpha", [200.0, 500.0, 1000.0])
