@@ -52,5 +52,6 @@ class GentleInterrupts:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if not self._between_steps or self._asked:
+            self._asked = False
             raise KeyboardInterrupt
         self._asked = True

@@ -57,6 +57,7 @@ def test_a_second_time_stops_at_once() -> None:
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+        on_event(StageFinished("optimization", 1.0))
 
 
 def test_the_handler_before_is_put_back() -> None:
