@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -39,7 +43,8 @@ def evaluate_sdf(
     if torch.is_grad_enabled() or not _compiles(features):
         return sdf_network(torch.cat([features, x], 1), *weights[:3])
     s = x.new_empty(len(x))
-    network_kernels.values(
+    _share_out(
+        network_kernels.values,
         _tile(features, weights),
         features.contiguous().numpy(),
         x.contiguous().numpy(),
@@ -59,7 +64,8 @@ class CompiledNetworks(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         features, jacobian, x = features.contiguous(), jacobian.contiguous(), x.contiguous()
         s, slope, color = x.new_empty(len(x)), torch.empty_like(x), torch.empty_like(x)
-        network_kernels.forward(
+        _share_out(
+            network_kernels.forward,
             _tile(features, weights),
             *(t.detach().numpy() for t in (features, jacobian, x)),
             np.float32(scale),
@@ -79,7 +85,8 @@ class CompiledNetworks(torch.autograd.Function):
         transposed = tuple(np.ascontiguousarray(w) for w in (w1.T, w2.T, c1, c2, c3))
         dfeatures, djacobian = torch.empty_like(features), torch.empty_like(jacobian)
         per_block = tuple(np.zeros((network_kernels.BLOCKS, *w.shape), np.float32) for w in weights)
-        network_kernels.backward(
+        _share_out(
+            network_kernels.backward,
             _tile(features, weights),
             *(t.detach().numpy() for t in (features, jacobian, x, color)),
             np.float32(ctx.scale),
@@ -111,3 +118,19 @@ def _tile(features: Tensor, weights: tuple[Tensor, ...] | list[Tensor]) -> int:
 
 def _compiles(features: Tensor) -> bool:
     return features.device.type == "cpu" and features.dtype == torch.float32
+
+
+def _share_out(kernel: Callable[..., None], *arguments: Any) -> None:
+    """Runs the kernel's blocks on as many threads as numba may use, this one among them."""
+    blocks = network_kernels.BLOCKS
+    threads = min(numba.get_num_threads(), blocks)
+    if threads == 1:
+        kernel(0, blocks, *arguments)
+        return
+    edges = [blocks * k // threads for k in range(threads + 1)]
+    with ThreadPoolExecutor(threads - 1) as pool:
+        shares = itertools.pairwise(edges[1:])
+        others = [pool.submit(kernel, first, last, *arguments) for first, last in shares]
+        kernel(0, edges[1], *arguments)
+        for other in others:
+            other.result()

@@ -3,18 +3,18 @@
 The same arithmetic as :mod:`backend.field.mlp`, whose twin they are held to. Points go through in tiles
 that stay in the first caches: a tile's products are calls to BLAS, what lies between them is one loop
 each. The backward computes a tile's forward again rather than to read it from memory, which costs the
-same and needs no room. Tiles are dealt to a fixed number of blocks, so that sums of gradients do not
-depend on the number of threads.
+same and needs no room. Tiles are dealt to a fixed number of blocks, each with its own sums of gradients,
+which so do not depend on the number of threads; a call does the blocks first..last - 1. The caller shares
+them out (the kernels hold no lock): compiled as parallel loops they take three times as long to compile.
 
-Tiles must be small (:func:`tile_size`): OpenBLAS starts threads of its own for larger products, and may
-hang when it does so inside of ours.
+Tiles must be small (:func:`tile_size`): OpenBLAS starts threads of its own for larger products.
 """
 
 import math
 from typing import no_type_check
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 f32 = np.float32
 BLOCKS = 16
@@ -24,13 +24,7 @@ _LARGEST_TILE = 64
 
 # Not "nnan": a network that has diverged must say so, not return numbers.
 _MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
-_PARALLEL = {
-    "parallel": True,
-    "fastmath": _MATH,
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-}
+_KERNEL = {"fastmath": _MATH, "nogil": True, "cache": True, "error_model": "numpy"}
 
 
 def tile_size(*widths: int) -> int:
@@ -73,14 +67,14 @@ def _relu(m, y):
             y[n, k] = max(y[n, k], f32(0.0))
 
 
-@njit(**_PARALLEL)
+@njit(**_KERNEL)
 @no_type_check
-def values(tile, features, x, rounding, weights, s):
+def values(first, last, tile, features, x, rounding, weights, s):
     """Fills ``s`` (n,) alone; ``weights`` as in :func:`forward`, ``features`` those the SDF reads."""
     to_q1, _, to_q2, w2, w3, _, _, _ = weights
     n_points, j = x.shape[0], features.shape[1]
     tiles = (n_points + tile - 1) // tile
-    for block in prange(BLOCKS):
+    for block in range(first, last):
         hidden = w2.shape[0]
         f, z = np.empty((tile, j), np.float32), np.empty((tile, j + 3), np.float32)
         q, t = np.empty((tile, hidden), np.float32), np.empty((tile, hidden), np.float32)
@@ -100,9 +94,9 @@ def values(tile, features, x, rounding, weights, s):
                 s[start + n] = total
 
 
-@njit(**_PARALLEL)
+@njit(**_KERNEL)
 @no_type_check
-def forward(tile, features, jacobian, x, scale, rounding, weights, s, slope, color):
+def forward(first, last, tile, features, jacobian, x, scale, rounding, weights, s, slope, color):
     """Fills ``s`` (n,), ``slope`` (n, 3) and ``color`` (n, 3).
 
     ``weights``: W1^T / (2 rounding), W1, W2^T / (2 rounding), W2, w3, C1^T, C2^T, C3^T, all contiguous.
@@ -110,7 +104,7 @@ def forward(tile, features, jacobian, x, scale, rounding, weights, s, slope, col
     to_q1, w1, to_q2, w2, w3, c1, c2, c3 = weights
     n_points, j = x.shape[0], jacobian.shape[2]
     tiles = (n_points + tile - 1) // tile
-    for block in prange(BLOCKS):
+    for block in range(first, last):
         hidden, wide = w2.shape[0], c2.shape[0]
         z = np.empty((tile, j + 3), np.float32)
         f = np.empty((tile, features.shape[1]), np.float32)
@@ -273,9 +267,11 @@ def _empty(rows, columns):
     return np.empty((rows, columns), np.float32)
 
 
-@njit(**_PARALLEL)
+@njit(**_KERNEL)
 @no_type_check
 def backward(
+    first,
+    last,
     tile,
     features,
     jacobian,
@@ -301,7 +297,7 @@ def backward(
     tiles = (n_points + tile - 1) // tile
     hidden, wide, levels = weights[3].shape[0], weights[6].shape[0], features.shape[1]
     curvature = f32(0.5) / rounding
-    for block in prange(BLOCKS):
+    for block in range(first, last):
         f, df = _empty(tile, levels), _empty(tile, levels)
         q1, q2 = _empty(tile, hidden), _empty(tile, hidden)
         t1, t2 = _empty(tile, hidden), _empty(tile, hidden)

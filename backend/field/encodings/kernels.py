@@ -28,7 +28,7 @@ _PRIME_Z = np.uint32(805459861)
 _ONE = np.uint32(1)
 
 
-@njit(inline="always")
+@njit(fastmath=_MATH)
 @no_type_check
 def _unit(v):
     if not v > f32(0.0):
@@ -38,7 +38,7 @@ def _unit(v):
     return v
 
 
-@njit(inline="always")
+@njit(fastmath=_MATH)
 @no_type_check
 def _split(v, scale):
     p = _unit(v) * scale + f32(0.5)
@@ -46,13 +46,13 @@ def _split(v, scale):
     return u32(i), p - f32(i)
 
 
-@njit(inline="always")
+@njit(fastmath=_MATH)
 @no_type_check
 def _hashed(x, y, z, mask):
     return u32(u32((x ^ y ^ z) & mask) << _ONE)
 
 
-@njit(inline="always")
+@njit(fastmath=_MATH)
 @no_type_check
 def _dense(x, y, z, size):
     i = u32(x + y + z)
@@ -61,7 +61,7 @@ def _dense(x, y, z, size):
     return u32(i << _ONE)
 
 
-@njit(inline="always")
+@njit(fastmath=_MATH)
 @no_type_check
 def _blend(t, k, f, fx, fy, fz):
     v0 = t[k[0] + f]
@@ -156,7 +156,7 @@ def encode(x, table, offsets, scales, resolutions, sizes, dense, out, jacobian):
                     jacobian[n, 2, q + 1] = scale * wz
 
 
-@njit(inline="always")
+@njit(fastmath=_MATH)
 @no_type_check
 def _scatter(x, g, gj, q, scale, sy, sz, size, mask, is_dense, has_jacobian, t):
     """Adds one level's share of the gradient to its slice ``t`` of the table's gradient."""
