@@ -27,7 +27,7 @@ from backend.field.encodings import make_encoding
 from backend.field.encodings.grid import HashGridLayout
 from backend.field.encodings.protocol import HashEncoding
 from backend.settings import FieldSettings
-from backend.threads import calm_thread_pools, configure_threads
+from backend.threads import configure_threads
 
 WANTED_RATIO = 10.0
 WANTED_SIZE = (12, 17)
@@ -131,7 +131,6 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    calm_thread_pools()
     configure_threads()
     result = benchmark(options.points, options.repeat)
     table = Table(title=f"Hash encoding, {options.points} points, ms (median)")

@@ -29,7 +29,7 @@ from backend.geometry.cameras import OrthographicCamera, pixel_centers
 from backend.rendering.renderer import RaySampler, render_rays
 from backend.rendering.sampling import NarrowBandSampler, UniformSampler
 from backend.settings import FieldSettings, RenderingSettings
-from backend.threads import calm_thread_pools, configure_threads
+from backend.threads import configure_threads
 
 UNIFORM = 64
 TRUTH = 1024
@@ -119,7 +119,6 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=RenderingSettings().samples)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    calm_thread_pools()
     configure_threads()
     rows = benchmark(options.resolution, options.samples)
     table = Table(title=f"{options.samples} samples in the band against {UNIFORM} uniform ones")

@@ -13,8 +13,6 @@ OPAQUE_BELOW = 1e-4
 """Transmittance at which the march stops."""
 
 f32 = np.float32
-# Residuals make distances a little steeper than 1.
-_STEEPEST = 1.3
 # Not "nnan"/"ninf": a distance that is not a number must stay a comparison that fails.
 _MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
@@ -79,12 +77,13 @@ def _depth_of_segment(a0, a1, length):
 
 @njit(parallel=True, fastmath=_MATH, nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def narrow_band(grid, origins, directions, steps, alpha, reach, quantiles, depths, hit):
+def narrow_band(grid, origins, directions, steps, steepest, alpha, reach, quantiles, depths, hit):
     """Depths (r, k) where the first surface's weight lies, and whether the ray comes near it at all.
 
     ``directions`` is (r, 3) or (1, 3); ``quantiles`` (r, k) rise in (0, 1]. See
     :func:`backend.rendering.sampling.narrow_band_reference`, the readable twin, for the method. What is
-    added here: nodes whose distance says that the next ones weigh nothing either are leapt over.
+    added here: nodes whose distance says that the next ones weigh nothing either are leapt over, given
+    that no distance in the grid changes by more than ``steepest`` a unit of length.
     """
     n_rays = origins.shape[0]
     k_samples = depths.shape[1]
@@ -124,8 +123,7 @@ def narrow_band(grid, origins, directions, steps, alpha, reach, quantiles, depth
                 first = min(first, k - 1)
                 last = k - 1
             before = s
-            # Safe where the distance changes by less than _STEEPEST along the ray.
-            leap = (s - cut) / (f32(_STEEPEST) * step)
+            leap = (s - cut) / (f32(steepest) * step)
             if leap >= f32(2.0):
                 k += int(min(leap, f32(steps)))
             else:

@@ -55,6 +55,7 @@ class NarrowBandSampler:
         self.settings = settings
         self._grid: Tensor | None = None
         self._moved = 0.0
+        self._steepest = 1.0
 
     @torch.no_grad()
     def refresh(self, field: SignedDistance) -> None:
@@ -77,6 +78,7 @@ class NarrowBandSampler:
         if self._grid is None or not self._moved <= _MOVED:
             self._grid = field.sdf(nodes).view(n, n, n)
             self._moved = 0.0
+        self._steepest = _steepest(self._grid)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must keep for a resumed run to sample as the stopped one did."""
@@ -84,7 +86,8 @@ class NarrowBandSampler:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave."""
-        self._grid, self._moved = state["grid"].clone(), float(state["moved"])
+        grid = state["grid"].clone()
+        self._grid, self._moved, self._steepest = grid, float(state["moved"]), _steepest(grid)
 
     @property
     def grid(self) -> Float[Tensor, "n n n"]:
@@ -138,6 +141,7 @@ class NarrowBandSampler:
             origins.contiguous().numpy(),
             directions.contiguous().numpy(),
             _STEPS,
+            self._steepest,
             aim,
             reach,
             quantiles.numpy(),
@@ -227,6 +231,14 @@ def narrow_band_reference(
     own = weight.gather(1, cell)
     inside = ((u - (upto.gather(1, cell) - own)) / own.clamp(min=1e-30)).clamp(0.0, 1.0)
     return near[:, None] + step[:, None] * (cell + inside), hit
+
+
+def _steepest(grid: Float[Tensor, "n n n"]) -> float:
+    """Bound on the slope of the trilinear surface of a cubic grid over the cube; at least 1."""
+    steps = torch.stack([grid.diff(dim=axis).abs().amax() for axis in range(3)])
+    # Not a number in the grid: no bound is needed, for no ray is a hit.
+    slope = float(torch.linalg.vector_norm(steps)) * (len(grid) - 1) / 2.0
+    return slope if slope > 1.0 else 1.0
 
 
 def _strata(

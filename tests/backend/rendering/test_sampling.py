@@ -57,6 +57,7 @@ def test_kernel_agrees_with_its_twin(alpha, view):
         origins.numpy(),
         direction.view(1, 3).numpy(),
         96,
+        1.0,
         alpha,
         0.1,
         quantiles.numpy(),
@@ -118,6 +119,23 @@ def test_background_begins_beyond_the_band_and_shrinks_as_the_density_sharpens()
         assert bool(hit[near < 0.02].all())
         counts.append(int(hit.sum()))
     assert counts[0] > counts[1] > counts[2]
+
+
+def test_a_field_steeper_than_a_distance_is_not_leapt_over():
+    class Steep(Balls):
+        def sdf(self, points):
+            return 4.0 * super().sdf(points)
+
+    origins, direction = _rays(48, 20.0, 10.0)
+    sampler = NarrowBandSampler(SETTINGS)
+    sampler.refresh(Steep())
+    _, hit = sampler.sample(origins, direction, 200.0)
+    grid = sampler.grid
+    quantiles = torch.full((len(origins), 10), 0.5)
+    _, twin = narrow_band_reference(
+        grid, origins, direction.view(1, 3), 96, 50.0, sampler.reach(200.0), quantiles
+    )
+    assert torch.equal(hit, twin)
 
 
 def test_refreshing_follows_a_surface_that_moves():
