@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
+from trimesh.triangles import closest_point, points_to_barycentric
 
 from backend.body.model import PosedBody
-from backend.rigging.nearest import nearest_of
-from backend.threads import usable_cores
 
 # Metres that a disagreement of normals by one unit vector counts as. A sleeve that hangs 3 cm from the
 # trunk must not choose the trunk, whose normal there points the other way (2 * 0.05 = 10 cm away).
@@ -51,18 +50,18 @@ def attach(
     face_normals = face_normals[sound] / area[sound, None]
     tree = cKDTree(np.hstack([triangles.mean(1), _NORMAL_LENGTH * face_normals]))
     k = min(_CANDIDATES, len(faces))
-    places = np.hstack([points, _NORMAL_LENGTH * normals])
-    _, candidate = tree.query(places, k=k, workers=usable_cores())
-    chosen = np.empty(len(points), np.int64)
-    barycentric = np.empty((len(points), 3))
-    distance = nearest_of(
-        points.astype(np.float64),
-        normals.astype(np.float64),
-        triangles,
-        face_normals,
-        candidate.reshape(len(points), k),
-        _NORMAL_LENGTH,
-        chosen,
-        barycentric,
+    _, candidate = tree.query(np.hstack([points, _NORMAL_LENGTH * normals]), k=k)
+    candidate = candidate.reshape(len(points), k)
+    repeated = np.repeat(points.astype(np.float64), k, axis=0)
+    place = closest_point(triangles[candidate.ravel()], repeated)  # type: ignore[no-untyped-call]
+    squared = ((place - repeated) ** 2).sum(1).reshape(len(points), k)
+    turned = ((normals[:, None] - face_normals[candidate]) ** 2).sum(2)
+    best = np.argmin(squared + _NORMAL_LENGTH**2 * turned, axis=1)
+    rows = np.arange(len(points))
+    chosen = candidate[rows, best]
+    barycentric = points_to_barycentric(  # type: ignore[no-untyped-call]
+        triangles[chosen], place.reshape(len(points), k, 3)[rows, best]
     )
-    return Attachment(faces[chosen], barycentric, distance)
+    barycentric = np.clip(barycentric, 0.0, 1.0)
+    barycentric /= barycentric.sum(1, keepdims=True)
+    return Attachment(faces[chosen], barycentric, np.sqrt(squared[rows, best]))
