@@ -15,7 +15,6 @@ from backend.geometry.cameras import OrthographicCamera, pixel_centers
 
 
 @runtime_checkable
-@runtime_checkable
 class RenderedField(Protocol):
     """What a renderer asks of a field: :class:`backend.field.networks.HumanField`, or an exact shape."""
 
