@@ -156,7 +156,10 @@ def generate(
         summary = loop.run(resume=resume)
     with stage("meshing", on_event):
         picture = FrontPicture(start.maps.rgb, photo_trust(start.maps))
-        mesh = extract_mesh(human, settings.meshing, field_to_world, picture=picture, device=device)
+        surface = RenderedSurface(human)
+        mesh = extract_mesh(
+            surface, settings.meshing, field_to_world, body=body, picture=picture, device=device
+        )
     with stage("rigging", on_event):
         character, place = scale_to_height(rig(mesh, body), settings.height_cm / 100.0)
     told = {

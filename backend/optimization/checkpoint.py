@@ -41,12 +41,15 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     temporary = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"format": FORMAT, **vars(checkpoint)}, temporary)
+        with temporary.open("wb") as stream:
+            torch.save({"format": FORMAT, **vars(checkpoint)}, stream)
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if not isinstance(error, OSError):
+            raise
+        if error.errno == errno.ENOSPC:
             raise HumanRefError(
                 "disk_full",
                 f"The disk is full: the checkpoint {path.name} could not be written.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from backend.errors import Cancelled
+from backend.errors import Cancelled, HumanRefError
 from backend.events import OnEvent, Step
 from backend.field.networks import HumanField
 from backend.field.volume import sample_grid
@@ -27,8 +28,11 @@ from backend.optimization.targets import FrontTargets
 from backend.rendering.renderer import RayBundle, render_rays
 from backend.rendering.sampling import NarrowBandSampler
 from backend.settings import GenerateSettings
+from backend.threads import few_torch_threads
 
 STAGE = "optimization"
+# Seconds after which progress is told even between the usual tens of steps; also how soon a stop is seen.
+_SILENCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ class FieldOptimizer:
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._seconds_before = 0.0
         self._completed = 0
+        self._whole = True
         self._random_state = self.generator.get_state()
         self._points = 0
 
@@ -117,30 +122,32 @@ class FieldOptimizer:
             Cancelled: the observer or Ctrl-C stopped the run; the checkpoint says where.
             HumanRefError: a checkpoint that does not fit, a disk that is full.
         """
+        with few_torch_threads():
+            return self._run(self._restore() if resume else 0)
+
+    def _run(self, first: int) -> FitSummary:
         options = self.settings.optimization
-        first = self._restore() if resume else 0
-        started = time.perf_counter()
+        started = told = time.perf_counter()
         recent: list[Tensor] = []
         names: tuple[str, ...] = ()
         try:
             for step in range(first, options.steps):
+                self._whole = False
                 terms = self._step(step)
+                self._whole = True
                 names = tuple(terms)
                 if step >= options.steps - max(1, options.steps // 10):
                     recent.append(torch.stack(list(terms.values())))
-                done = step + 1
-                if done % 10 == 0 or done == options.steps:
-                    elapsed = time.perf_counter() - started
-                    eta = elapsed / (done - first) * (options.steps - done)
-                    shown = {name: float(value) for name, value in terms.items()}
-                    self.on_event(Step(STAGE, done, options.steps, eta, shown))
-                due = done == options.first_preview or done % options.preview_every == 0
-                if due and done < options.steps:
+                done, now = step + 1, time.perf_counter()
+                if done % 10 == 0 or done == options.steps or now - told > _SILENCE:
+                    told = now
+                    self._tell(done, (now - started) / (done - first), terms)
+                if self._preview_due(done):
                     self.on_preview(done)
                 if self.checkpoint and done % options.checkpoint_every == 0:
                     self._save(time.perf_counter() - started)
         except (KeyboardInterrupt, Cancelled) as stop:
-            raise self._stopped(time.perf_counter() - started) from stop
+            raise self._stopped(first, time.perf_counter() - started) from stop
         if self.checkpoint and first < options.steps:
             # Stopped during meshing, a run resumes here.
             self._save(time.perf_counter() - started)
@@ -149,10 +156,32 @@ class FieldOptimizer:
         final = dict(zip(names, mean, strict=False))
         return FitSummary(options.steps, seconds, self._points, final)
 
-    def _stopped(self, elapsed: float) -> Cancelled:
-        if self.checkpoint is None:
+    def _preview_due(self, done: int) -> bool:
+        options = self.settings.optimization
+        due = done == options.first_preview or done % options.preview_every == 0
+        return due and done < options.steps
+
+    def _tell(self, done: int, pace: float, terms: dict[str, Tensor]) -> None:
+        """Report progress, and stop a fit that has become nonsense before it overwrites a checkpoint."""
+        shown = {name: float(value) for name, value in terms.items()}
+        broken = [name for name, value in shown.items() if not math.isfinite(value)]
+        if broken:
+            raise HumanRefError(
+                "fit_diverged",
+                f"The fit broke down at step {done}: {', '.join(broken)} is not a number.",
+                "Try another seed; if it happens again, look at overlay.png and correct the pose.",
+            )
+        total = self.settings.optimization.steps
+        self.on_event(Step(STAGE, done, total, pace * (total - done), shown))
+
+    def _stopped(self, first: int, elapsed: float) -> Cancelled:
+        """Keep the work if there is some; a step broken off half-way leaves the older checkpoint."""
+        if self.checkpoint is None or (self._completed == first and first == 0):
             return Cancelled(f"Stopped at step {self._completed}.", "Nothing was kept.")
-        self._save(elapsed)
+        if self._whole:
+            self._save(elapsed)
+        elif not self.checkpoint.is_file():
+            return Cancelled(f"Stopped at step {self._completed}.", "Nothing was kept.")
         return Cancelled(
             f"Stopped at step {self._completed} of {self.settings.optimization.steps}; "
             f"the work so far is kept in {self.checkpoint}.",
@@ -181,7 +210,8 @@ class FieldOptimizer:
         self.field.load_state_dict(saved.field)
         self.optimizer.load_state_dict(saved.optimizer)
         self.generator.set_state(saved.generator)
-        self.sampler.load_state_dict(saved.sampler)
+        grid = saved.sampler["grid"].to(self.problem.tightness.device)
+        self.sampler.load_state_dict({**saved.sampler, "grid": grid})
         self._seconds_before, self._completed = saved.seconds, saved.step
         self._random_state = saved.generator
         return saved.step

@@ -15,7 +15,7 @@ from backend.body.model import PosedBody, Region
 from backend.geometry.frames import CropFrame, FieldToWorld, PhotoCamera
 from backend.geometry.rasterizer import rasterize
 from backend.guidance import make_guidance
-from backend.optimization.initial_shape import grow_to_silhouette
+from backend.optimization.initial_shape import InitialShape, grow_to_silhouette
 from backend.optimization.loop import FitProblem
 from backend.optimization.targets import CropMaps, FrontTargets, clean_edges, crop_map
 from backend.perception.subject import NormalMaps, Subject
@@ -175,7 +175,7 @@ def build_problem(
         guidance=guidance,
         tightness=torch.from_numpy(start.tightness).to(device),
         extent=extent,
-        fingerprint=fingerprint(subject, body, crop, settings),
+        fingerprint=fingerprint(subject, body, normals, maps, start, crop, settings),
     )
     return FitStart(problem, start.sdf, maps)
 
@@ -194,13 +194,25 @@ def _less_where_loose(normals: NormalMaps, tightness: Float[np.ndarray, "m m"]) 
 
 
 def fingerprint(
-    subject: Subject, body: PosedBody, crop: CropFrame, settings: GenerateSettings
+    subject: Subject,
+    body: PosedBody,
+    normals: NormalMaps,
+    maps: CropMaps,
+    start: InitialShape,
+    crop: CropFrame,
+    settings: GenerateSettings,
 ) -> str:
-    """SHA-256 of all that a checkpoint depends on."""
+    """SHA-256 of all that a fit depends on: a checkpoint of anything else is refused."""
     digest = hashlib.sha256(subject.photo.digest.encode())
-    for array in (subject.mask, subject.regions, body.pose.betas, body.pose.full_pose):
+    arrays = (
+        *(body.pose.betas, body.pose.full_pose, body.pose.transl),
+        *(normals.front, normals.back, normals.front_weight, normals.back_weight),
+        *(maps.mask, maps.known, maps.face, maps.head),
+        *(start.sdf, start.tightness),
+    )
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(repr((body.pose.model, body.pose.scale, crop)).encode())
-    digest.update(repr((settings.guidance, settings.seed, settings.field)).encode())
-    digest.update(repr((settings.rendering, settings.optimization)).encode())
+    chosen = (settings.guidance, settings.seed, settings.working_resolution, settings.field)
+    digest.update(repr((chosen, settings.rendering, settings.optimization)).encode())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What changes over a run: resolution, learning rates, the mix of views."""
+"""What changes over a run: resolution and learning rates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backend.settings import OptimizationSettings
 
 @dataclass(frozen=True)
 class Schedule:
-    """Coarse-to-fine resolution (3.3) and a learning rate that decays in the second half."""
+    """Coarse-to-fine resolution (3.3) and a learning rate that decays towards the end."""
 
     settings: OptimizationSettings
 

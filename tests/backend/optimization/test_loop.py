@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from backend.errors import Cancelled
+from backend.errors import Cancelled, HumanRefError
 from backend.events import Event, Step, ignore_events
 from backend.field.encodings import make_encoding
 from backend.field.encodings.grid import HashGridLayout
 from backend.field.networks import HumanField
 from backend.guidance import make_guidance
+from backend.optimization.checkpoint import load_checkpoint
 from backend.optimization.loop import FieldOptimizer, FitProblem, view_rays
 from backend.optimization.targets import CropMaps, FrontTargets
 from backend.perception.subject import NormalMaps
@@ -143,6 +144,53 @@ def test_a_finished_run_can_be_taken_up_after_its_last_step(tmp_path: Path) -> N
     again, loop = _optimizer(_settings(12), path)
     assert loop.run(resume=True).steps == 12
     torch.testing.assert_close(again.state_dict(), first.state_dict(), rtol=0, atol=0)
+
+
+def test_a_fit_that_breaks_down_stops_and_keeps_the_good_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "a.checkpoint"
+    field, loop = _optimizer(_settings(30), path)
+
+    def poison(step: int) -> None:
+        if step == 20:
+            with torch.no_grad():
+                field.table.fill_(torch.nan)
+
+    loop.on_preview = poison
+    with pytest.raises(HumanRefError, match="step 30") as error:
+        loop.run()
+    assert error.value.code == "fit_diverged"
+    kept = load_checkpoint(path, "ball")
+    assert kept.step == 20
+    assert bool(torch.isfinite(kept.field["sdf_w1"]).all())
+
+
+def test_a_step_broken_off_half_way_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.checkpoint"
+    _, loop = _optimizer(_settings(30), path)
+    whole_step = loop._losses
+
+    def broken_off(step: int) -> dict[str, torch.Tensor]:
+        if step == 13:
+            raise KeyboardInterrupt
+        return whole_step(step)
+
+    loop._losses = broken_off
+    with pytest.raises(Cancelled, match="--resume"):
+        loop.run()
+    assert load_checkpoint(path, "ball").step == 10
+
+
+def test_stopped_before_the_first_step_nothing_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.checkpoint"
+    _, loop = _optimizer(_settings(30), path)
+
+    def stop(step: int) -> None:
+        raise KeyboardInterrupt
+
+    loop._losses = stop
+    with pytest.raises(Cancelled, match="Nothing"):
+        loop.run()
+    assert not path.exists()
 
 
 def test_rays_of_every_view_start_outside_the_cube_and_look_at_it() -> None:
