@@ -31,6 +31,7 @@ from backend.events import (
     Warned,
     ignore_events,
 )
+from backend.files import write_whole
 from backend.process_memory import peak_memory_mb
 from backend.threads import usable_cores
 
@@ -121,11 +122,16 @@ class RunReport:
     def to_json(self) -> dict[str, Any]:
         """A dictionary of JSON types only; numbers that are not finite become null."""
         content = {"format": FORMAT, "version": FORMAT_VERSION, **dataclasses.asdict(self)}
-        return {key: _plain(value) for key, value in content.items()}
+        return {key: json_types(value) for key, value in content.items()}
 
     def write(self, path: Path) -> None:
-        """Write run.json. Raises OSError when that fails."""
-        path.write_text(json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")
+        """Write run.json, whole or not at all.
+
+        Raises:
+            HumanRefError: ``disk_full``, ``unwritable``, ``write_failed``.
+        """
+        text = json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n"
+        write_whole(path, text.encode())
 
 
 class RunRecorder:
@@ -237,18 +243,18 @@ class RunRecorder:
         )
 
 
-def _plain(value: Any) -> Any:
-    """JSON types only: numpy scalars to Python's, paths to names, tuples to lists, NaN to None."""
+def json_types(value: Any) -> Any:
+    """Strict JSON's types: numpy scalars to Python's, paths to names, tuples to lists, NaN to None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): json_types(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [json_types(item) for item in value]
     if isinstance(value, Path):
         return value.name
     if isinstance(value, bool | str) or value is None:
         return value
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return json_types(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int):

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from backend.errors import HumanRefError
-
-_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-
-
-def is_disk_full(error: OSError) -> bool:
-    """Whether a write failed for want of space or quota."""
-    return error.errno in _FULL
-
-
-def write_error(error: OSError, path: Path) -> HumanRefError:
-    """A failed write in words: ``disk_full``, ``unwritable`` or ``write_failed``."""
-    if is_disk_full(error):
-        return HumanRefError(
-            "disk_full",
-            f"The disk is full: {path} could not be written.",
-            "Free some space and run again.",
-            retryable=True,
-        )
-    if error.errno in _FORBIDDEN:
-        return HumanRefError(
-            "unwritable",
-            f"{path} may not be written.",
-            "Choose another folder, or close the program that has the file open.",
-        )
-    reason = error.strerror or type(error).__name__
-    return HumanRefError(
-        "write_failed", f"{path} could not be written ({reason}).", "Choose another place for it."
-    )
+from backend.files import write_error
 
 
 def check_inputs(inputs: dict[str, Path | None]) -> None:
@@ -159,6 +132,16 @@ def _check_folder(folder: Path, needed_bytes: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Move:
+    """One file on its way to its place, and where the one it replaces waits."""
+
+    staged: Path
+    final: Path
+    kept: Path
+    had_old: bool
+
+
 class OutputFiles:
     """Files made under temporary names beside their places and moved there together.
 
@@ -170,6 +153,7 @@ class OutputFiles:
         self._rooms: dict[Path, Path] = {}
         self._made: list[Path] = []
         self._staged: list[tuple[Path, Path]] = []
+        self._moves: list[_Move] = []
 
     def __enter__(self) -> OutputFiles:
         return self
@@ -190,29 +174,47 @@ class OutputFiles:
         return staged
 
     def commit(self) -> list[Path]:
-        """Move every staged file to its place; on failure put the old files back.
+        """Move every staged file to its place; on failure or Ctrl-C put the old files back.
 
-        Returns the final paths. Raises HumanRefError when a file cannot be replaced.
+        Returns the final paths.
+
+        Raises:
+            HumanRefError: a file cannot be put in its place.
         """
-        undo: list[tuple[Path, Path | None]] = []
         for number, (staged, final) in enumerate(self._staged):
             kept = staged.with_name(f"replaced-{number}")
             try:
-                had = final.exists()
-                if had:
+                # Noted before anything moves: Ctrl-C may come between any two of these lines.
+                self._moves.append(_Move(staged, final, kept, final.exists()))
+                if self._moves[-1].had_old:
                     os.replace(final, kept)
-                undo.append((final, kept if had else None))
                 os.replace(staged, final)
-            except OSError as error:
-                for place, old in reversed(undo):
-                    place.unlink(missing_ok=True)
-                    if old is not None:
-                        os.replace(old, place)
-                raise write_error(error, final) from error
+            except BaseException as error:
+                self._put_back()
+                if isinstance(error, OSError):
+                    raise self._in_words(error, final) from error
+                raise
+        self._moves.clear()
         finals = [final for _, final in self._staged]
         self._staged.clear()
         self._made.clear()
         return finals
+
+    def _put_back(self) -> None:
+        """Undo every move. What lies where is read from the disk: it may be called again."""
+        for move in reversed(self._moves):
+            with suppress(OSError):
+                if move.kept.exists():
+                    os.replace(move.kept, move.final)
+                elif not move.had_old and not move.staged.exists():
+                    move.final.unlink(missing_ok=True)
+
+    def _in_words(self, error: OSError, final: Path) -> HumanRefError:
+        words = write_error(error, final)
+        for move in self._moves:
+            if move.kept.exists():
+                words.hint += f" The old {move.final.name} is kept as {move.kept}."
+        return words
 
     def __exit__(
         self,
@@ -220,8 +222,13 @@ class OutputFiles:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # Still there when Ctrl-C came in the middle of commit, or a second one while it undid.
+        self._put_back()
+        in_use = {move.kept.parent for move in self._moves if move.kept.exists()}
         for room in self._rooms.values():
-            shutil.rmtree(room, ignore_errors=True)
+            # An old file that could not be put back must not go with its room.
+            if room not in in_use:
+                shutil.rmtree(room, ignore_errors=True)
         for folder in reversed(self._made):
             # A folder that something else has been put into is no longer ours to remove.
             if folder.is_dir() and not any(folder.iterdir()):

@@ -16,7 +16,7 @@ import pygltflib as gltf
 from scipy.spatial.transform import Rotation
 
 from backend.export.colors import linear_from_srgb
-from backend.export.files import write_whole
+from backend.files import write_whole
 from backend.rigging.character import Character
 from shared_protocol.skeleton import JOINT_NAMES, N_JOINTS, PARENTS
 
@@ -41,7 +41,7 @@ def write_glb(
     """Write :func:`glb_bytes` to a file, whole or not at all.
 
     Raises:
-        HumanRefError: ``disk_full``, ``unwritable``.
+        HumanRefError: ``disk_full``, ``unwritable``, ``write_failed``.
     """
     write_whole(path, glb_bytes(character, name, extras))
 

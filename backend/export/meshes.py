@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.export.files import write_whole
+from backend.files import write_whole
 from backend.geometry.mesh import ColoredMesh
 
 _VERTEX = np.dtype(
@@ -19,7 +19,7 @@ def write_ply(path: Path, mesh: ColoredMesh) -> None:
     """Binary little-endian PLY with normals and 8-bit sRGB colours.
 
     Raises:
-        HumanRefError: ``disk_full``, ``unwritable``.
+        HumanRefError: ``disk_full``, ``unwritable``, ``write_failed``.
     """
     vertex = np.empty(len(mesh.vertices), _VERTEX)
     vertex["position"], vertex["normal"] = mesh.vertices, mesh.normals
@@ -44,7 +44,7 @@ def write_obj(path: Path, mesh: ColoredMesh) -> None:
     """Wavefront OBJ with normals; colours follow the position in ``v`` lines, as Blender reads them.
 
     Raises:
-        HumanRefError: ``disk_full``, ``unwritable``.
+        HumanRefError: ``disk_full``, ``unwritable``, ``write_failed``.
     """
     colored = np.hstack([mesh.vertices, np.clip(mesh.colors, 0.0, 1.0)])
     lines = ["# humanref: metres, y up, facing +z, sRGB vertex colours"]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from backend.export.files import write_whole
+from backend.files import write_whole
 
 
 def write_picture(
@@ -18,7 +18,7 @@ def write_picture(
     """sRGB or grey values in [0, 1] as 8-bit PNG.
 
     Raises:
-        HumanRefError: ``disk_full``, ``unwritable``.
+        HumanRefError: ``disk_full``, ``unwritable``, ``write_failed``.
     """
     data = io.BytesIO()
     image = Image.fromarray(np.round(np.clip(picture, 0.0, 1.0) * 255).astype(np.uint8))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from backend.body.parameter_files import read_parameter_file
 from backend.body.pose import BodyPose
 from backend.body.posing import check_pose
 from backend.errors import HumanRefError
+from backend.files import write_error, write_whole
 from backend.fitting.pose_schema import FORMAT, VERSION, PhotoInfo, PoseFile, parse_pose_file
 from backend.fitting.report import FitReport
 from backend.geometry.frames import PhotoCamera
@@ -49,25 +48,14 @@ def write_pose(path: Path, pose_file: PoseFile) -> None:
     """Write ``pose_file`` as JSON; the file appears whole or not at all.
 
     Raises:
-        HumanRefError: ``pose_unwritable``.
+        HumanRefError: ``disk_full``, ``unwritable``, ``write_failed``.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(_to_json(pose_file), encoding="utf-8")
-        os.replace(temporary, path)
     except OSError as error:
-        raise HumanRefError(
-            "pose_unwritable",
-            f"The pose file {path} cannot be written: {error.strerror or error}.",
-            "Choose a folder you may write to, with free space.",
-            retryable=True,
-        ) from error
-    finally:
-        # Gone after the replacement; left behind by a full disk or Ctrl-C.
-        with suppress(OSError):
-            temporary.unlink()
+        raise write_error(error, path) from error
+    write_whole(path, _to_json(pose_file).encode())
 
 
 def read_pose(path: Path, model: BodyModel | None = None, photo: Photo | None = None) -> PoseFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from backend.body.model import Region
 from backend.errors import HumanRefError
+from backend.files import write_whole
 
 REGION_COLORS = np.array(
     [[0, 0, 0], [230, 60, 60], [60, 180, 75], [50, 110, 230], [240, 200, 40]], np.uint8
@@ -18,10 +20,16 @@ REGION_COLORS = np.array(
 
 
 def write_regions(path: str | Path, regions: UInt8[np.ndarray, "h w"]) -> None:
-    """A palette PNG whose pixel values are :class:`Region` numbers."""
+    """A palette PNG whose pixel values are :class:`Region` numbers; whole or not there.
+
+    Raises:
+        HumanRefError: ``disk_full``, ``unwritable``, ``write_failed``.
+    """
     image = Image.fromarray(np.ascontiguousarray(regions))
     image.putpalette(REGION_COLORS.reshape(-1).tolist())
-    image.save(path, format="PNG")
+    data = io.BytesIO()
+    image.save(data, format="PNG")
+    write_whole(Path(path), data.getvalue())
 
 
 def decode_regions(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w"]:

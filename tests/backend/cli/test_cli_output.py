@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.cli.output import OutputFiles, check_inputs, check_outputs, check_suffix, write_error
+from backend.cli.output import OutputFiles, check_inputs, check_outputs, check_suffix
 from backend.errors import HumanRefError
 
 
@@ -92,6 +92,61 @@ def test_a_failed_move_puts_every_old_file_back(
     assert tree(tmp_path) == ["a.glb", "run.json"]
 
 
+@pytest.mark.parametrize("stop_at", range(1, 5))
+@pytest.mark.parametrize("moved", [False, True], ids=["before the move", "after the move"])
+def test_ctrl_c_between_two_moves_puts_every_old_file_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int, moved: bool
+) -> None:
+    """The moves are: a.glb away, a.glb in, b.png in (new), run.json away, run.json in."""
+    old = {"a.glb": "old a", "run.json": "old run"}
+    for name, text in old.items():
+        (tmp_path / name).write_text(text)
+    real, calls = os.replace, 0
+
+    def stopped(source: Path, target: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if calls != stop_at or moved:
+            real(source, target)
+        if calls == stop_at:
+            raise KeyboardInterrupt
+
+    def work() -> None:
+        with OutputFiles() as files:
+            for name in ("a.glb", "b.png", "run.json"):
+                files.stage(tmp_path / name).write_text(f"new {name}")
+            monkeypatch.setattr(os, "replace", stopped)
+            files.commit()
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == old
+
+
+def test_an_old_file_that_cannot_be_put_back_is_kept_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "a.glb"
+    old.write_text("old")
+    real = os.replace
+
+    def only_away(source: Path, target: Path) -> None:
+        if Path(target) == old:
+            raise PermissionError(errno.EACCES, "open in another program", str(target))
+        real(source, target)
+
+    def work() -> None:
+        with OutputFiles() as files:
+            files.stage(old).write_text("new")
+            files.commit()
+
+    monkeypatch.setattr(os, "replace", only_away)
+    with pytest.raises(HumanRefError) as refused:
+        work()
+    (kept,) = [path for path in tmp_path.rglob("*") if path.is_file() and "old" in path.read_text()]
+    assert str(kept) in refused.value.hint
+
+
 def test_outputs_are_checked_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,14 +196,3 @@ def test_places_that_may_not_be_looked_at(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Path, "is_dir", forbidden)
     options = {"force": False, "needed_bytes": 1}
     assert refusal(check_outputs, [tmp_path / "a.glb"], [], **options) == "unwritable"
-
-
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(errno.ENOSPC, "disk_full"), (errno.EROFS, "unwritable"), (errno.EIO, "write_failed")],
-)
-def test_failed_writes_in_words(number: int, code: str) -> None:
-    error = write_error(OSError(number, os.strerror(number)), Path("a.glb"))
-    assert error.code == code
-    assert "a.glb" in error.message
-    assert error.hint

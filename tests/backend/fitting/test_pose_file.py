@@ -200,7 +200,7 @@ def test_an_unwritable_place(tmp_path, complete):
     (tmp_path / "file").write_text("")
     with pytest.raises(HumanRefError) as error:
         write_pose(tmp_path / "file" / "pose.json", complete)
-    assert error.value.code == "pose_unwritable"
+    assert error.value.code == "write_failed"
     folder = tmp_path / "folder.json"
     folder.mkdir()
     with pytest.raises(HumanRefError):
@@ -216,9 +216,10 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, complete, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("backend.fitting.pose_file.os.replace", full)
+    monkeypatch.setattr("backend.files.os.replace", full)
     with pytest.raises(HumanRefError) as error:
         write_pose(path, PoseFile(complete.pose))
+    assert error.value.code == "disk_full"
     assert error.value.retryable
     assert path.read_text() == before
     assert [p.name for p in tmp_path.iterdir()] == ["pose.json"]
