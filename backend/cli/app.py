@@ -14,12 +14,14 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from backend.cli.arguments import Command, Doctor, Estimate, parse
-from backend.cli.output import is_disk_full, write_error
 from backend.errors import Cancelled, HumanRefError
+from backend.files import is_disk_full, write_error
+from backend.run_report import json_types
 from backend.threads import calm_thread_pools
 
 DONE, OURS, BAD_INPUT, STOPPED = 0, 1, 2, 130
@@ -59,25 +61,29 @@ def run_command(command: Command) -> dict[str, Any]:
 
 def _guard(command: Command, run: Callable[[Command], dict[str, Any]]) -> int:
     """Run a command and turn every way it can end into an exit code and a sentence."""
+    finished = False
     try:
         result = run(command)
+        finished = True
+        if command.json:
+            _print_json({"ok": True, **result})
+        sys.stdout.flush()
     except Cancelled as stop:
         return _say(command, stop, STOPPED)
     except KeyboardInterrupt:
-        return _say(command, Cancelled("Stopped.", "Nothing was written."), STOPPED)
+        hint = "" if finished else "Nothing was written."
+        return _say(command, Cancelled("Stopped.", hint), STOPPED)
     except HumanRefError as error:
         return _say(command, error, BAD_INPUT)
     except BrokenPipeError:
         # `humanref doctor | head`: the reader has gone, which is no error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_stdout_go()
         return DONE
     except Exception as error:
         known = _as_known(error)
         if known is not None:
             return _say(command, known, BAD_INPUT)
         return _say(command, _unexpected(error), OURS)
-    if command.json:
-        print(json.dumps({"ok": True, **result}, allow_nan=False))
     return DONE
 
 
@@ -120,8 +126,30 @@ def _say(command: Command, error: HumanRefError, code: int) -> int:
             "hint": error.hint,
             "retryable": error.retryable,
         }
-        print(json.dumps({"ok": False, "error": details}))
+        # The sentence has been said on stderr: a stdout that takes nothing changes no exit code.
+        with suppress(OSError):
+            _print_json({"ok": False, "error": details})
     return code
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    """One line of strict JSON on stdout, at once; numbers that are not finite become null.
+
+    Raises:
+        OSError: stdout takes no more (BrokenPipeError: its reader has gone).
+    """
+    text = json.dumps(json_types(content), allow_nan=False)
+    try:
+        print(text, flush=True)
+    except OSError:
+        _let_stdout_go()
+        raise
+
+
+def _let_stdout_go() -> None:
+    """What is still buffered goes nowhere, instead of failing again when Python ends."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_version() -> int:

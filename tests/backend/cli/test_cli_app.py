@@ -1,11 +1,15 @@
 import errno
 import io
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -72,6 +76,57 @@ def test_json_errors_are_one_object_on_stdout(
     monkeypatch.setattr(app, "run_command", lambda command: {"files": {"character": "a.glb"}})
     assert app.main([*LINE, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"ok": True, "files": {"character": "a.glb"}}
+
+
+def test_numbers_that_are_not_finite_become_null(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit = {"error": float("nan"), "losses": (np.float32("inf"), 0.5)}
+    monkeypatch.setattr(app, "run_command", lambda command: {"fit": fit})
+    assert app.main([*LINE, "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["fit"] == {"error": None, "losses": [None, 0.5]}
+
+
+_CHILD = """
+import sys
+from backend.cli import app
+from backend.errors import HumanRefError
+def run(command):
+    if sys.argv[1] == "error":
+        raise HumanRefError("no_person", "No person.", "Take another photo.")
+    return {"files": {}}
+app.run_command = run
+sys.exit(app.main(["generate", "photo.png", "-o", "a.glb", "--json"]))
+"""
+
+
+def say_into(stdout: int, how: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", _CHILD, how]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(("how", "code", "said"), [("done", 0, ""), ("error", 2, "No person.")])
+def test_a_reader_that_has_gone_changes_nothing(how: str, code: int, said: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = say_into(writer, how)
+    finally:
+        os.close(writer)
+    assert ended.returncode == code, ended.stderr
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "BrokenPipe" not in ended.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+def test_a_result_that_cannot_be_printed_is_said_in_one_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        ended = say_into(full.fileno(), "done")
+    assert ended.returncode == 2
+    assert "disk is full" in ended.stderr
+    assert ended.stderr.count("\n") == 1
 
 
 EVENTS: list[Event] = [
