@@ -132,7 +132,7 @@ def generate(
     subject, body = estimated.subject, estimated.body
     crop, field_to_world = frame_person(subject.mask, body, estimated.fit.camera)
     estimator, why_normals = make_normal_estimator(
-        providers or PerceptionChoices(), overrides or Overrides()
+        providers or PerceptionChoices(device=settings.device), overrides or Overrides()
     )
     with stage("normals", on_event, why_normals):
         normals = estimator.estimate(

@@ -130,6 +130,8 @@ class Estimate:
     """Use this pose and say how well it fits: a pose.json, or SMPL-X parameters."""
     person: Annotated[int | None, optional("N")] = None
     """Which person, counted from the left, 0 first; the largest when left out."""
+    device: Device = "auto"
+    """auto takes a GPU where one answers."""
     force: Flag = False
     """Replace files that are already there."""
     json: Flag = False

@@ -36,8 +36,11 @@ def run_estimate(args: Estimate) -> dict[str, Any]:
             with loading(on_event):
                 from backend.cli.artifacts import write_estimate
                 from backend.cli.requests import estimate_request
+                from backend.devices import choose_device
                 from backend.pipeline import estimate
 
+            # Refused also where no provider would have used it.
+            choose_device(args.device)
             estimated = estimate(estimate_request(args), on_event)
             overlay = files.stage(args.overlay) if args.overlay is not None else None
             write_estimate(estimated, files.stage(args.output), overlay)

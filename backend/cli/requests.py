@@ -30,5 +30,6 @@ def estimate_request(args: Generate | Estimate) -> EstimateRequest:
             parsing=chosen.parsing,
             caption=chosen.captioner,
             normals=chosen.normals_provider,
+            device=args.device,
         ),
     )

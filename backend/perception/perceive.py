@@ -116,7 +116,7 @@ def _check_first(
 ) -> Float[np.ndarray, "h w"] | None:
     """Refuse unknown names and unusable files before seconds are spent; the user's mask, if any."""
     for name in ("segmentation", "parsing", "caption", "normals"):
-        select(name, getattr(choices, name))
+        select(name, getattr(choices, name), device=choices.device)
     if overrides.caption is not None:
         read_caption(overrides.caption)
     if overrides.normals_front is not None:

@@ -37,6 +37,8 @@ class PerceptionChoices:
     """``template`` (embedded), ``blip``, ``blip2``."""
     normals: str = "auto"
     """``body`` (embedded), ``marigold``."""
+    device: str = "auto"
+    """Where full providers run: ``auto``, ``cpu`` or ``cuda``."""
 
 
 @dataclass(frozen=True)
@@ -132,21 +134,22 @@ class Selection:
     allow_download: bool = False
 
 
-def select(stage: str, choice: str, *, gpu: bool | None = None) -> Selection:
+def select(stage: str, choice: str, *, device: str = "auto", gpu: bool | None = None) -> Selection:
     """Resolve a choice without loading anything.
 
     Args:
         stage: ``segmentation``, ``parsing``, ``caption`` or ``normals``.
         choice: see the module's docstring.
-        gpu: whether a GPU can run models; None asks this machine.
+        device: where models may run: ``auto``, ``cpu`` or ``cuda``.
+        gpu: whether a GPU can run models there; None asks this machine.
 
     Raises:
-        HumanRefError: ``provider_unknown``.
+        HumanRefError: ``provider_unknown``; ``device_unknown``, ``cuda_missing``.
     """
     embedded, _, fulls = _STAGES[stage]
     name, _, weights = choice.partition(":")
     if name == "auto":
-        return _automatic(stage, _gpu_here() if gpu is None else gpu)
+        return _automatic(stage, _device(device) == "cuda" if gpu is None else gpu, device)
     if name == "embedded":
         return Selection(embedded[0], None, "asked for the embedded one", full=False)
     if name in embedded and not weights:
@@ -163,13 +166,15 @@ def select(stage: str, choice: str, *, gpu: bool | None = None) -> Selection:
     )
 
 
-def _automatic(stage: str, gpu: bool) -> Selection:
+def _automatic(stage: str, gpu: bool, device: str) -> Selection:
     embedded, _, fulls = _STAGES[stage]
     best = next(full for full in fulls if full.automatic)
     if not installed(*best.packages):
         why = f"embedded; {best.name} needs the extra [{best.extra}]"
     elif local_weights(best.weights) is None:
         why = f"embedded; the weights of {best.weights} are not on this machine"
+    elif not gpu and device == "cpu":
+        why = f"embedded; {best.name} has its weights here but the CPU was asked for"
     elif not gpu:
         why = f"embedded; {best.name} has its weights here but no GPU to run on"
     else:
@@ -177,12 +182,8 @@ def _automatic(stage: str, gpu: bool) -> Selection:
     return Selection(embedded[0], None, why, full=False)
 
 
-def _gpu_here() -> bool:
-    return choose_device("auto").device.type == "cuda"
-
-
-def _device() -> str:
-    return str(choose_device("auto").device)
+def _device(name: str) -> str:
+    return str(choose_device(name).device)
 
 
 def make_landmark_estimator(models: MediapipeModels) -> tuple[LandmarkEstimator, str]:
@@ -198,7 +199,7 @@ def make_segmenter(
     A photo that is already cut out (own alpha channel, hard edge against one colour) is keyed
     whatever models are here, unless one was named: its silhouette is known exactly.
     """
-    chosen = select("segmentation", choices.segmentation)
+    chosen = select("segmentation", choices.segmentation, device=choices.device)
     keyed = choices.segmentation in ("auto", "embedded")
     if keyed and photo.matte is not None:
         return KeyedSegmentation(), "the photo brings its own alpha channel"
@@ -212,35 +213,43 @@ def make_segmenter(
     from backend.perception.segmentation_hub import BirefnetSegmentation, MaskRcnnSegmentation
 
     weights, download = chosen.weights or "", chosen.allow_download
+    device = _device(choices.device)
     if chosen.name == "birefnet":
-        made: Segmenter = BirefnetSegmentation(weights, device=_device(), allow_download=download)
+        made: Segmenter = BirefnetSegmentation(weights, device=device, allow_download=download)
     else:
-        made = MaskRcnnSegmentation(weights or None, device=_device(), allow_download=download)
+        made = MaskRcnnSegmentation(weights or None, device=device, allow_download=download)
     return made, chosen.why
 
 
 def make_parser(choices: PerceptionChoices, cuts: CutLines) -> tuple[Parser, str]:
     """Who finds the regions, and why."""
-    chosen = select("parsing", choices.parsing)
+    chosen = select("parsing", choices.parsing, device=choices.device)
     if not chosen.full:
         return LandmarkParsing(cuts), chosen.why
     from backend.perception.parsing_hub import SegformerParsing
 
     parser = SegformerParsing(
-        chosen.weights or "", device=_device(), allow_download=chosen.allow_download, cuts=cuts
+        chosen.weights or "",
+        device=_device(choices.device),
+        allow_download=chosen.allow_download,
+        cuts=cuts,
     )
     return parser, chosen.why
 
 
 def make_captioner(choices: PerceptionChoices) -> tuple[Captioner, str]:
     """Who describes the person, and why."""
-    chosen = select("caption", choices.caption)
+    chosen = select("caption", choices.caption, device=choices.device)
     if not chosen.full:
         return TemplateCaption(), chosen.why
     from backend.perception.caption_hub import Blip2Caption, BlipCaption
 
     kind = Blip2Caption if chosen.name == "blip2" else BlipCaption
-    made = kind(chosen.weights or "", device=_device(), allow_download=chosen.allow_download)
+    made = kind(
+        chosen.weights or "",
+        device=_device(choices.device),
+        allow_download=chosen.allow_download,
+    )
     return made, chosen.why
 
 
@@ -251,13 +260,15 @@ def make_normal_estimator(
     front, back = overrides.normals_front, overrides.normals_back
     if front is not None and back is not None:
         return UserNormals(BodyNormals(), front, back), "you brought both maps"
-    chosen = select("normals", choices.normals)
+    chosen = select("normals", choices.normals, device=choices.device)
     made: NormalEstimator = BodyNormals()
     if chosen.full:
         from backend.perception.normals_hub import MarigoldNormals
 
         made = MarigoldNormals(
-            chosen.weights or "", device=_device(), allow_download=chosen.allow_download
+            chosen.weights or "",
+            device=_device(choices.device),
+            allow_download=chosen.allow_download,
         )
     if front is not None or back is not None:
         side = "front" if front is not None else "back"
@@ -286,7 +297,7 @@ def provider_report(
         "normals": "--normals-front and --normals-back",
     }
     for stage, (_, licence, fulls) in _STAGES.items():
-        chosen = select(stage, getattr(wanted, stage), gpu=gpu)
+        chosen = select(stage, getattr(wanted, stage), device=wanted.device, gpu=gpu)
         full = next((f for f in fulls if f.name == chosen.name), None)
         best = next(f for f in fulls if f.automatic)
         improve = f"your own with {own[stage]}"

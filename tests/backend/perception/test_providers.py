@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from perception_support import Seen, as_photo, cut_out
 
 from backend.errors import HumanRefError
@@ -63,6 +65,59 @@ def test_auto_with_weights_and_gpu(stage: str, name: str, weights_here: None) ->
     assert chosen.full
     assert chosen.name == name
     assert not chosen.allow_download
+
+
+@pytest.fixture
+def gpu_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "a GPU")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_device_that_was_asked_for_decides(
+    stage: str, weights_here: None, gpu_here: None
+) -> None:
+    assert select(stage, "auto").full
+    assert select(stage, "auto", device="cuda").full
+    on_cpu = select(stage, "auto", device="cpu")
+    assert not on_cpu.full
+    assert "the CPU was asked for" in on_cpu.why
+
+
+@pytest.mark.parametrize(("device", "used"), [("cpu", "cpu"), ("cuda", "cuda"), ("auto", "cuda")])
+def test_a_named_provider_runs_where_it_was_asked_to(
+    device: str,
+    used: str,
+    gpu_here: None,
+    seen: Seen,
+    models: MediapipeModels,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[str] = []
+
+    class Made:
+        name = "made"
+
+        def __init__(self, *_: object, device: str, **__: object) -> None:
+            given.append(device)
+
+        segment = parse = caption = estimate = lambda *_: None
+
+    for place in (
+        "segmentation_hub.BirefnetSegmentation",
+        "segmentation_hub.MaskRcnnSegmentation",
+        "parsing_hub.SegformerParsing",
+        "caption_hub.BlipCaption",
+        "normals_hub.MarigoldNormals",
+    ):
+        monkeypatch.setattr(f"backend.perception.{place}", Made)
+    full = PerceptionChoices("birefnet", "segformer", "blip", "marigold", device)
+    make_segmenter(full, seen.photo, None, models)
+    make_segmenter(replace(full, segmentation="mask-rcnn"), seen.photo, None, models)
+    make_parser(full, CutLines())
+    make_captioner(full)
+    make_normal_estimator(full, Overrides())
+    assert given == [used] * 5
 
 
 def test_auto_without_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
