@@ -4,10 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from backend.devices import choose_device
-from backend.errors import HumanRefError
 from backend.events import Preview, StageFinished, StageStarted, Step, Warned
 from backend.process_memory import peak_memory_mb
 from backend.run_report import InputFile, RunRecorder
@@ -113,18 +110,3 @@ def test_peak_memory_grows_by_what_is_touched() -> None:
     # Resident pages: 256 MiB are touched, so the peak cannot be below them.
     assert peak_memory_mb() >= before
     assert peak_memory_mb() > block.nbytes / 2**20
-
-
-def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("cpu").device.type == "cpu"
-    assert choose_device("auto").device.type == "cpu"
-    assert choose_device("auto").why
-    with pytest.raises(HumanRefError) as cuda:
-        choose_device("cuda")
-    assert cuda.value.code == "cuda_missing"
-    with pytest.raises(HumanRefError) as unknown:
-        choose_device("tpu")
-    assert unknown.value.code == "device_unknown"
