@@ -31,10 +31,15 @@ def test_every_pool_gets_the_same_number_of_threads() -> None:
 def test_the_loop_keeps_torch_to_one_thread_and_gives_the_others_back() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    try:
-        with pytest.raises(KeyboardInterrupt), few_torch_threads():
+
+    def interrupted() -> None:
+        with few_torch_threads():
             assert torch.get_num_threads() == 1
             raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
