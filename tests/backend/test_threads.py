@@ -7,14 +7,21 @@ import torch
 from backend.threads import calm_thread_pools, configure_threads, few_torch_threads, usable_cores
 
 
-@pytest.mark.parametrize("chosen", [None, "ACTIVE"])
+DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize(
+    "chosen", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}, {"OPENBLAS_NUM_THREADS": "4"}]
+)
 def test_idle_threads_sleep_unless_the_user_wants_otherwise(monkeypatch, chosen) -> None:
-    # Set first, so that monkeypatch also takes back what the function adds.
-    monkeypatch.setenv("OMP_WAIT_POLICY", chosen or "")
-    if chosen is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
+    for name in DEFAULTS:
+        # Set first, so that monkeypatch also takes back what the function adds.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
     calm_thread_pools()
-    assert os.environ["OMP_WAIT_POLICY"] == (chosen or "PASSIVE")
+    assert {name: os.environ[name] for name in DEFAULTS} == {**DEFAULTS, **chosen}
 
 
 def test_every_pool_gets_the_same_number_of_threads() -> None:
