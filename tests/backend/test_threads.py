@@ -6,7 +6,6 @@ import torch
 
 from backend.threads import calm_thread_pools, configure_threads, few_torch_threads, usable_cores
 
-
 DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
 
 
