@@ -60,7 +60,7 @@ def hide_face(
     above = np.zeros_like(face)
     above[: top + int(0.25 * height)] = True
     margin = cv2.dilate(face.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=2) > 0
-    hair = head & ~margin & above
+    hair = _unlike_skin(rgb, head & ~margin & above, rgb[face])
     if hair.sum() < 12:
         rim = np.zeros_like(face)
         rim[top : top + max(2, height // 8)] = True
@@ -104,6 +104,20 @@ def invent_unknown(
     soft = cv2.GaussianBlur(rgb.astype(np.float32), (0, 0), 0.02 * rgb.shape[0])
     invented = np.where(known[..., None], rgb, soft * (1.0 - share) + tone * share)
     return invented.astype(rgb.dtype)
+
+
+def _unlike_skin(
+    rgb: Float[np.ndarray, "n n 3"], where: Bool[np.ndarray, "n n"], skin: Float[np.ndarray, "k 3"]
+) -> Bool[np.ndarray, "n n"]:
+    """Of the pixels around a face those that are hair: forehead, temples and ears are the face's colour.
+
+    All of them when nothing stands out (a bald head, hair of the skin's tone).
+    """
+    if not where.any():
+        return where
+    away = np.linalg.norm(rgb - np.median(skin, axis=0), axis=-1)
+    stands_out = where & (away > max(0.12, 0.5 * float(np.quantile(away[where], 0.9))))
+    return stands_out if stands_out.sum() >= 12 else where
 
 
 class MirrorGuidance:

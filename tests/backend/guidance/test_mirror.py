@@ -48,6 +48,22 @@ def test_back_shows_the_cloth_at_the_same_place_and_no_face() -> None:
     assert np.linalg.norm(back - HAIR) < 0.15 < np.linalg.norm(back - SKIN)
 
 
+def test_a_forehead_and_ears_do_not_pass_for_hair() -> None:
+    person = _person()
+    y, _ = np.mgrid[:N, :N]
+    person["rgb"][person["head"] & (y > 22)] = SKIN
+    guidance = MirrorGuidance(**person, device=torch.device("cpu"))
+    for column, row in ((64, 40), (50, 34), (64, 28)):
+        assert np.linalg.norm(_target(guidance, column, row, -1.0) - HAIR) < 0.2
+
+
+def test_a_bald_head_keeps_its_skin_behind() -> None:
+    person = _person()
+    person["rgb"][person["head"]] = SKIN
+    guidance = MirrorGuidance(**person, device=torch.device("cpu"))
+    np.testing.assert_allclose(_target(guidance, 64, 40, -1.0), SKIN, atol=0.05)
+
+
 def test_a_face_near_the_upper_edge_is_hidden_too() -> None:
     guidance = MirrorGuidance(**_person(lift=12), device=torch.device("cpu"))
     assert np.linalg.norm(_target(guidance, 64, 26, -1.0) - HAIR) < 0.15
