@@ -21,7 +21,6 @@ from typing import Any
 from backend.cli.arguments import Command, Doctor, Estimate, parse
 from backend.errors import Cancelled, HumanRefError
 from backend.files import is_disk_full, write_error
-from backend.run_report import json_types
 from backend.threads import calm_thread_pools
 
 DONE, OURS, BAD_INPUT, STOPPED = 0, 1, 2, 130
@@ -138,6 +137,9 @@ def _print_json(content: dict[str, Any]) -> None:
     Raises:
         OSError: stdout takes no more (BrokenPipeError: its reader has gone).
     """
+    # Imports numpy, which reads its number of threads once: after calm_thread_pools.
+    from backend.run_report import json_types
+
     text = json.dumps(json_types(content), allow_nan=False)
     try:
         print(text, flush=True)

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import numba
 import pytest
@@ -21,6 +23,11 @@ def test_idle_threads_sleep_unless_the_user_wants_otherwise(monkeypatch, chosen)
         monkeypatch.setenv(name, value)
     calm_thread_pools()
     assert {name: os.environ[name] for name in DEFAULTS} == {**DEFAULTS, **chosen}
+
+
+def test_the_command_sets_the_pools_before_numpy_comes() -> None:
+    code = "import sys; import backend.cli.app; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_every_pool_gets_the_same_number_of_threads() -> None:
