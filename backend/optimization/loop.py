@@ -17,7 +17,7 @@ from torch.nn import functional
 from backend.errors import Cancelled, HumanRefError
 from backend.events import OnEvent, Step
 from backend.field.networks import HumanField
-from backend.field.volume import sample_grid
+from backend.field.volume import sample_grid, sample_grid_with_gradient
 from backend.geometry.cameras import OrthographicCamera
 from backend.guidance import Guidance, GuidedRays
 from backend.optimization import losses
@@ -33,6 +33,9 @@ from backend.threads import few_torch_threads
 STAGE = "optimization"
 # Seconds after which progress is told even between the usual tens of steps; also how soon a stop is seen.
 _SILENCE = 1.0
+# Points a step that learn a colour under the surface, and how deep (field units).
+_WITHIN = 1024
+_SKIN_DEPTH = 0.1
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,8 @@ class FieldOptimizer:
                 bundle.normal[a:b], normal, trust * solid
             )
         if azimuth is not None and weights.guidance > 0:
-            terms["guidance"] = weights.guidance * self._guide(azimuth, view, a, b)
+            seen_from_there = self._guide(azimuth, view, a, b)
+            terms["guidance"] = weights.guidance * (seen_from_there + self._guide_within(azimuth))
         terms["smooth"] = weights.smooth * self._smoothness(view)
         terms.update(self._field_losses(bundle))
         return terms
@@ -322,6 +326,30 @@ class FieldOptimizer:
         share = opacity.clamp_min(1e-3)[:, None]
         color = (bundle.color[a:b] - (1 - opacity[:, None]) * view.background) / share
         return self.problem.guidance.loss(GuidedRays(azimuth, color, opacity, points, normal))
+
+    def _guide_within(self, azimuth: float) -> Tensor:
+        """Guidance of points under the surface, seen or not.
+
+        Where a sleeve touches the trunk no ray ever looks, but the mesh is cut apart there: without a
+        colour of its own the cut would show the network's random start.
+        """
+        grid = self.sampler.grid
+        inside = torch.nonzero((grid > -_SKIN_DEPTH) & (grid < 0.0))
+        if not len(inside):
+            return self.field.table.sum() * 0.0
+        drawn = torch.randint(len(inside), (_WITHIN,), generator=self.generator).to(grid.device)
+        jitter = torch.rand(_WITHIN, 3, generator=self.generator).to(grid.device) - 0.5
+        node = inside[drawn].flip(-1).float() + jitter
+        points = (node * (2.0 / (len(grid) - 1)) - 1.0).clamp(-1.0, 1.0)
+        _, gradient = sample_grid_with_gradient(self.field.base_sdf, points)
+        rays = GuidedRays(
+            azimuth,
+            self.field.color(points),
+            torch.ones(_WITHIN, device=grid.device),
+            points,
+            functional.normalize(gradient, dim=-1),
+        )
+        return self.problem.guidance.loss(rays)
 
     def _smoothness(self, view: _Rendered) -> Tensor:
         """Neighbouring pixels of every view, where both meet the person."""

@@ -20,11 +20,12 @@ from backend.optimization.loop import FitProblem
 from backend.optimization.targets import CropMaps, FrontTargets, clean_edges, crop_map
 from backend.perception.subject import NormalMaps, Subject
 from backend.settings import GenerateSettings
-from shared_protocol.skeleton import JOINT_INDEX
+from shared_protocol.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 
 # Share of the cube's edge that stays empty on each side.
 _MARGIN = 0.06
 _BODY_MAP = 512
+_LIMBS = ("shoulder", "elbow", "hip", "knee")
 
 
 def frame_person(
@@ -79,7 +80,10 @@ def hidden_limbs(
 
     Background there does not mean that there is no limb: something may hide it.
     """
-    unseen = np.isin(body.skin_weights.argmax(1), [JOINT_INDEX[name] for name in unseen_joints])
+    joints = {JOINT_INDEX[name] for name in unseen_joints}
+    # Of the bone that leads to an unseen elbow or knee a part is hidden as well.
+    joints |= {PARENTS[j] for j in joints if JOINT_NAMES[PARENTS[j]].endswith(_LIMBS)}
+    unseen = np.isin(body.skin_weights.argmax(1), list(joints))
     faces = body.faces[unseen[body.faces].all(1)]
     if not len(faces):
         return np.zeros((resolution, resolution), bool)
