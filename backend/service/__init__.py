@@ -1,0 +1,1 @@
+"""The server: sockets, jobs, worker processes (docs/protocol.md). Knows the pipeline only."""
