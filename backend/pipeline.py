@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,24 +17,27 @@ import torch
 
 from backend.body import load_body
 from backend.body.model import BodyModel, PosedBody
+from backend.body.posing import check_pose
 from backend.devices import choose_device
+from backend.errors import HumanRefError
 from backend.events import OnEvent, Preview, StageFinished, StageStarted, Warned, ignore_events
 from backend.field.encodings import make_encoding
 from backend.field.encodings.grid import HashGridLayout
 from backend.field.encodings.protocol import HashEncoding
 from backend.field.networks import HumanField
-from backend.fitting.fit import FitResult, adopt_pose, fit_body
-from backend.fitting.pose_file import read_pose
+from backend.fitting.fit import FitResult, adopt_pose, check_locks, fit_body, refine_pose
+from backend.fitting.pose_file import check_photo_size, read_pose
+from backend.fitting.pose_schema import PoseFile
 from backend.geometry.frames import CropFrame, PhotoCamera
 from backend.meshing.color_fit import FrontPicture
 from backend.meshing.mesh import extract_mesh, preview_mesh
 from backend.optimization.loop import FieldOptimizer, FitSummary
 from backend.optimization.problem import FitStart, build_problem, frame_person, photo_trust
-from backend.perception.overrides import Overrides
+from backend.perception.overrides import Overrides, read_caption
 from backend.perception.perceive import perceive
 from backend.perception.photo import load_photo
 from backend.perception.providers import PerceptionChoices, make_normal_estimator
-from backend.perception.subject import Subject
+from backend.perception.subject import Photo, Subject
 from backend.rendering.level import RenderedSurface
 from backend.rigging.character import Character, rig, scale_to_height
 from backend.settings import GenerateSettings
@@ -48,6 +51,12 @@ class EstimateRequest:
     photo: Path
     pose: Path | None = None
     """A corrected pose.json, or SMPL-X parameters."""
+    initial: PoseFile | None = None
+    """The same from memory; only one of the two may be given."""
+    refit: bool = False
+    """Fit again from the given pose instead of taking it as the last word."""
+    locked_joints: frozenset[str] = frozenset()
+    """With ``refit``: joints whose rotation stays as in the given pose (SMPL-X names)."""
     overrides: Overrides = field(default_factory=Overrides)
     person: int | None = None
     body: Literal["anny", "smplx"] = "anny"
@@ -87,28 +96,84 @@ def stage(name: str, on_event: OnEvent, provider: str = "") -> Iterator[None]:
     on_event(StageFinished(name, time.perf_counter() - start))
 
 
-def estimate(request: EstimateRequest, on_event: OnEvent = ignore_events) -> Estimate:
+def estimate(
+    request: EstimateRequest, on_event: OnEvent = ignore_events, *, subject: Subject | None = None
+) -> Estimate:
     """Look at a photo and propose the person's pose and shape (3.1).
 
+    Args:
+        subject: what an earlier estimate saw in the same photo with the same overrides, providers and
+            person. The photo is then not opened and no model looks at it again; only a caption in the
+            request's overrides still takes the place of the subject's.
+
     Raises:
-        HumanRefError: a photo, file or provider that cannot be used; see the stages' own codes.
+        HumanRefError: a photo, file or provider that cannot be used; ``pose_twice``,
+            ``refit_without_pose``, ``locked_without_refit``; see the stages' own codes.
     """
     configure_threads()
-    with stage("photo", on_event):
-        photo = load_photo(request.photo)
-    for note in photo.notes:
-        on_event(Warned("photo_note", note))
+    if subject is None:
+        with stage("photo", on_event):
+            photo = load_photo(request.photo)
+        for note in photo.notes:
+            on_event(Warned("photo_note", note))
+    else:
+        photo = subject.photo
     # What the user brought is checked before any model runs.
     model = load_body(request.body, request.smplx_path)
-    brought = None if request.pose is None else read_pose(request.pose, model, photo)
-    subject = perceive(photo, request.providers, request.overrides, request.person, on_event)
-    with stage("fitting", on_event, f"{model.name}: {'your pose' if brought else 'fitted here'}"):
+    brought = _given_pose(request, model, photo)
+    if subject is None:
+        subject = perceive(photo, request.providers, request.overrides, request.person, on_event)
+    elif request.overrides.caption is not None:
+        subject = _with_caption(subject, request.overrides.caption)
+    with stage("fitting", on_event, f"{model.name}: {_pose_origin(request, brought)}"):
         height = request.height_cm / 100.0
         if brought is None:
             fit = fit_body(subject, model, height, on_event)
+        elif request.refit:
+            locked = request.locked_joints
+            fit = refine_pose(subject, model, brought, height, on_event, locked)
         else:
             fit = adopt_pose(subject, model, brought, height, on_event)
     return Estimate(subject, fit, model.pose(fit.pose), model)
+
+
+def _given_pose(request: EstimateRequest, model: BodyModel, photo: Photo) -> PoseFile | None:
+    """The pose that came with the request, checked against the body, the photo and what is asked."""
+    if request.pose is not None and request.initial is not None:
+        raise HumanRefError("pose_twice", "Two poses were given.", "Give one of them.")
+    brought = request.initial
+    if request.pose is not None:
+        brought = read_pose(request.pose, model, photo)
+    elif brought is not None:
+        check_pose(model, brought.pose)
+        check_photo_size(brought, photo)
+    if request.refit and brought is None:
+        raise HumanRefError(
+            "refit_without_pose",
+            "There is no pose to fit again from.",
+            "Give the corrected pose, or leave the re-fit out to have the pose found.",
+        )
+    if request.locked_joints and not request.refit:
+        raise HumanRefError(
+            "locked_without_refit",
+            "Joints are locked, but nothing is fitted again: a given pose stays as it is.",
+            "Ask for a re-fit as well, or leave the locks out.",
+        )
+    check_locks(request.locked_joints, brought)
+    return brought
+
+
+def _pose_origin(request: EstimateRequest, brought: PoseFile | None) -> str:
+    if brought is None:
+        return "fitted here"
+    if not request.refit:
+        return "your pose"
+    return f"fitted again from your pose, {len(request.locked_joints)} joints locked"
+
+
+def _with_caption(subject: Subject, caption: str) -> Subject:
+    told = {**subject.providers, "caption": "yours: you wrote it"}
+    return replace(subject, caption=read_caption(caption), providers=told)
 
 
 def generate(

@@ -128,6 +128,10 @@ class Estimate:
     """Also make a picture of the body over the photo."""
     pose: Annotated[Path | None, optional("FILE")] = None
     """Use this pose and say how well it fits: a pose.json, or SMPL-X parameters."""
+    refit: Flag = False
+    """Fit again from --pose instead of taking it as it is."""
+    lock: Annotated[str | None, optional("JOINTS")] = None
+    """With --refit: joints to keep as in --pose, such as left_elbow,right_knee."""
     person: Annotated[int | None, optional("N")] = None
     """Which person, counted from the left, 0 first; the largest when left out."""
     device: Device = "auto"

@@ -14,6 +14,8 @@ def estimate_request(args: Generate | Estimate) -> EstimateRequest:
     return EstimateRequest(
         photo=args.photo,
         pose=args.pose,
+        refit=isinstance(args, Estimate) and args.refit,
+        locked_joints=locked_joints(args) if isinstance(args, Estimate) else frozenset(),
         overrides=Overrides(
             mask=own.mask,
             regions=own.regions,
@@ -33,3 +35,9 @@ def estimate_request(args: Generate | Estimate) -> EstimateRequest:
             device=args.device,
         ),
     )
+
+
+def locked_joints(args: Estimate) -> frozenset[str]:
+    """The names in ``--lock``, which may have spaces around their commas."""
+    names = (name.strip() for name in (args.lock or "").split(","))
+    return frozenset(name for name in names if name)

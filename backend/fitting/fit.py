@@ -147,6 +147,28 @@ def adopt_pose(
     return result
 
 
+def refine_pose(
+    subject: Subject,
+    model: BodyModel,
+    pose_file: PoseFile,
+    height_m: float,
+    on_event: OnEvent = ignore_events,
+    locked_joints: frozenset[str] = frozenset(),
+) -> FitResult:
+    """Fit again from a given pose, keeping the rotations of the joints that an artist has set.
+
+    Without a camera one is found for the pose as it is (:func:`fit_camera`) before everything moves.
+
+    Raises:
+        HumanRefError: as :func:`adopt_pose` and :func:`fit_body`.
+    """
+    check_locks(locked_joints, pose_file)
+    if pose_file.camera is None:
+        placed = adopt_pose(subject, model, pose_file, height_m, on_event)
+        pose_file = PoseFile(placed.pose, placed.camera)
+    return fit_body(subject, model, height_m, on_event, pose_file, locked_joints)
+
+
 def check_locks(locked_joints: frozenset[str], initial: PoseFile | None) -> None:
     """Raise HumanRefError for joints that do not exist or locks with nothing to keep."""
     unknown = sorted(locked_joints - set(JOINT_NAMES))
