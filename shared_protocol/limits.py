@@ -15,6 +15,8 @@ class Limits:
     """All frames of one message together."""
     depth: int = 8
     """Nesting of the header."""
+    items: int = 10_000
+    """Entries of any one list or map of the header."""
     chunk_bytes: int = 4 << 20
     """Largest piece of a blob in one message."""
     blob_bytes: int = 256 << 20
