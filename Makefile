@@ -14,8 +14,18 @@ find_python := for p in python3.11 python3.12 python3 python; do \
 	&& echo $$p && break; done
 PYTHON ?= $(shell $(find_python))
 
+# Blender as a Python module wants exactly its own Python.
+PYENV_VERSIONS := $${PYENV_ROOT:-$$HOME/.pyenv}/versions
+find_exact = for p in $(PYTHON) python$(1) $(PYENV_VERSIONS)/$(1).*/bin/python; do \
+	"$$p" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(1)")' 2>/dev/null \
+	&& echo "$$p" && break; done
+PYTHON311 ?= $(shell $(call find_exact,3.11))
+PYTHON313 ?= $(shell $(call find_exact,3.13))
+BLENDER_42 := build/blender-4.2
+BLENDER_52 := build/blender-5.2
+
 .DEFAULT_GOAL := help
-.PHONY: help demo quality test test-all lint format bench clean
+.PHONY: help demo quality test test-all lint format bench addon clean
 
 help:
 	@echo 'make demo      install into $(VENV), turn examples/photo.png into demo/photo.glb'
@@ -24,6 +34,7 @@ help:
 	@echo 'make test-all  the slow tests as well'
 	@echo 'make lint      ruff, mypy, import-linter'
 	@echo 'make bench     time every stage on this computer'
+	@echo 'make addon     the Blender extension: build/addon/humanref-*.zip, one a platform'
 	@echo 'make clean     remove $(VENV), the demo and all caches'
 
 $(VENV)/.created:
@@ -85,6 +96,17 @@ format: $(VENV)/.developer
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/cpu.py
+
+# bpy 4.2 wants NumPy 1. No pyzmq in here: the extension must bring its own.
+$(BLENDER_42)/.installed:
+	@test -n "$(PYTHON311)" || { echo 'Blender 4.2 as a module needs Python 3.11: install it, or name it: PYTHON311=/path/to/python3.11' >&2; exit 2; }
+	rm -rf $(BLENDER_42)
+	$(PYTHON311) -m venv $(BLENDER_42)
+	$(BLENDER_42)/bin/python -m pip install --quiet bpy==4.2.23 'numpy<2' pytest pytest-timeout
+	touch $@
+
+addon: $(BLENDER_42)/.installed
+	$(BLENDER_42)/bin/python blender_addon/packaging --tool $(BLENDER_42)/lib/python3.11/site-packages/bpy/4.2/scripts/addons_core/bl_pkg/cli/blender_ext.py
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
