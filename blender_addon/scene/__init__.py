@@ -1,0 +1,1 @@
+"""Everything that touches Blender data; no network, no interface classes."""
