@@ -68,6 +68,8 @@ def _converter() -> MsgpackConverter:
     for kind in (bool, int, str):
         converter.register_structure_hook(kind, _exactly)
     converter.register_structure_hook(float, _number)
+    # A whole number in a float's place would come back as a float: other bytes for the same content.
+    converter.register_unstructure_hook(float, float)
     factory = converter.register_structure_hook_factory
     factory(_is_optional, lambda cls: _optional(cls, converter))
     factory(_is_tuple, lambda cls: _tuple(cls, converter))

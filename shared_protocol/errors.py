@@ -37,6 +37,7 @@ class ProtocolError(Exception):
         return Error(code=self.code, message=self.message, hint=self.hint, retryable=self.retryable)
 
 
+# The server's or a peer's; docs/protocol.md says what each means.
 MALFORMED: Final = "malformed"
 TOO_LARGE: Final = "too_large"
 UNKNOWN_TYPE: Final = "unknown_type"
@@ -54,3 +55,6 @@ WORKER_DIED: Final = "worker_died"
 OUT_OF_MEMORY: Final = "out_of_memory"
 SHUTTING_DOWN: Final = "shutting_down"
 INTERNAL: Final = "internal"
+
+# The client's own, before there is a server to say anything.
+NO_BACKEND: Final = "no_backend"
