@@ -34,16 +34,18 @@ def run_estimate(args: Estimate) -> dict[str, Any]:
         recorder = RunRecorder(progress)
         with GentleInterrupts(recorder) as on_event, OutputFiles() as files:
             with loading(on_event):
-                from backend.cli.artifacts import write_estimate
                 from backend.cli.requests import estimate_request
                 from backend.devices import choose_device
                 from backend.pipeline import estimate
+                from backend.results import estimate_files
 
             # Refused also where no provider would have used it.
             choose_device(args.device)
             estimated = estimate(estimate_request(args), on_event)
-            overlay = files.stage(args.overlay) if args.overlay is not None else None
-            write_estimate(estimated, files.stage(args.output), overlay)
+            writers = estimate_files(estimated)
+            writers["pose.json"](files.stage(args.output))
+            if args.overlay is not None:
+                writers["overlay.png"](files.stage(args.overlay))
             files.commit()
     report = estimated.fit.report
     made = {"pose": args.output, "overlay": args.overlay}

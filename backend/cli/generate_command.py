@@ -81,10 +81,10 @@ def _generate(
         recorder = RunRecorder(progress)
         with GentleInterrupts(recorder) as on_event, OutputFiles() as files:
             with loading(on_event):
-                from backend.cli.artifacts import result_numbers, write_artifacts, write_character
                 from backend.cli.requests import estimate_request
                 from backend.devices import choose_device
                 from backend.pipeline import estimate, generate, stage
+                from backend.results import result_files, result_numbers, write_character
 
             device = choose_device(settings.device)
             record_inputs(args, recorder)
@@ -102,7 +102,10 @@ def _generate(
             with stage("export", on_event):
                 write_character(files.stage(args.output), result.character, args.output.stem)
                 staged = {name: files.stage(path) for name, path in artifacts.items()}
-                write_artifacts(staged, estimated, result)
+                writers = result_files(estimated, result, args.output.stem)
+                for name, path in staged.items():
+                    if name != "run.json":
+                        writers[name](path)
             recorder.add_providers(result.providers)
             report = recorder.report(
                 settings,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from backend.cli import artifacts
+from backend import results
 
 
 def listing(folder: Path) -> list[str]:
@@ -161,13 +161,12 @@ def test_own_maps_of_the_wrong_size_or_kind(
 def test_a_disk_that_fills_up_while_writing(
     portrait: Path, tmp_path: Path, refused: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def half(estimated: object, pose: Path, overlay: Path | None) -> None:
-        assert overlay is not None
-        overlay.write_bytes(b"half a picture")
-        pose.write_text("{")
-        raise OSError(errno.ENOSPC, "No space left on device", str(pose))
+    def half(path: Path) -> None:
+        path.write_bytes(b"half a picture")
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(artifacts, "write_estimate", half)
+    writers = {"pose.json": lambda path: path.write_text("{}"), "overlay.png": half}
+    monkeypatch.setattr(results, "estimate_files", lambda _: writers)
     new = tmp_path / "new"
     words = ("estimate", portrait, "-o", new / "deep" / "a.json", "--overlay", new / "a.png")
     assert refused(*words) == "disk_full"

@@ -2,15 +2,14 @@
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from backend import pipeline
-from backend.cli import artifacts, generate_command
+from backend import pipeline, results
+from backend.cli import generate_command
 from backend.files import write_whole
 
 OLD = {"old.glb": b"old glb", "kept/mesh.ply": b"old ply", "kept/notes.txt": b"not ours"}
@@ -40,7 +39,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "estimate", lambda *_: None)
     monkeypatch.setattr(pipeline, "generate", generate)
     numbers = {"faces": 1, "joints": 55, "height_m": 1.75}
-    monkeypatch.setattr(artifacts, "result_numbers", lambda *_: numbers)
+    monkeypatch.setattr(results, "result_numbers", lambda *_: numbers)
 
 
 def fill_at(monkeypatch: pytest.MonkeyPatch, failing: str | None) -> None:
@@ -49,13 +48,9 @@ def fill_at(monkeypatch: pytest.MonkeyPatch, failing: str | None) -> None:
     def write(path: Path) -> None:
         full(path) if path.name == failing else write_whole(path, b"new")
 
-    def write_all(places: Mapping[str, Path], *_: Any) -> None:
-        for name, path in places.items():
-            if name != "run.json":
-                write(path)
-
-    monkeypatch.setattr(artifacts, "write_character", lambda path, *_: write(path))
-    monkeypatch.setattr(artifacts, "write_artifacts", write_all)
+    writers = {name: write for name in generate_command.ARTIFACTS if name != "run.json"}
+    monkeypatch.setattr(results, "write_character", lambda path, *_: write(path))
+    monkeypatch.setattr(results, "result_files", lambda *_: writers)
     if failing == "run.json":
 
         def report(self: object, path: Path) -> None:
