@@ -1,0 +1,80 @@
+"""The add-on's tab in the 3D view's sidebar: finds its buttons by what they do, and clicks them."""
+
+from __future__ import annotations
+
+import time
+
+from window import HEIGHT, Window, WindowError
+
+TAB = "HumanRef"
+_BUTTON_HEIGHT = 20
+_COLUMNS = (0.5, 0.2, 0.8)
+"""Where in a row of one, two or three buttons there is always one under the pointer."""
+
+# Blender's own "copy Python command" answers for the button under the pointer.
+_WHAT_IS_HERE = """
+bpy.context.window_manager.clipboard = ""
+with bpy.context.temp_override(**view(region="UI")):
+    if bpy.ops.ui.copy_python_command_button.poll():
+        bpy.ops.ui.copy_python_command_button()
+value = bpy.context.window_manager.clipboard
+"""
+
+
+class Sidebar:
+    """The sidebar of the first 3D view of ``window``."""
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+
+    def _region(self) -> tuple[int, int, int, int]:
+        """Left, top, width and height on the screen, y down."""
+        x, y, width, height = self._window.run(
+            "r = view(region='UI')['region']; value = [r.x, r.y, r.width, r.height]"
+        )
+        return x, HEIGHT - y - height, width, height
+
+    def open(self, width: int = 400) -> None:
+        """Show the sidebar, ``width`` pixels wide, and click on our tab."""
+        window = self._window
+        window.run("view()['area'].spaces.active.show_region_ui = True")
+        window.wait_for("view(region='UI')['region'].width > 50")
+        left, top, _, height = self._region()
+        right = left + self._region()[2]
+        window.drag((left + 1, top + height - 40), (right - width, top + height - 40))
+        left, top, actual, height = self._region()
+        for y in range(top + 15, top + height, 15):
+            window.click(left + actual - 10, y)
+            if self.tab() == TAB:
+                return
+        raise WindowError(f"no click on the sidebar's tabs opened {TAB}; it shows {self.tab()}")
+
+    def tab(self) -> str:
+        """The tab that is shown."""
+        return str(self._window.run("value = view(region='UI')['region'].active_panel_category"))
+
+    def find(self, command: str) -> tuple[int, int]:
+        """Screen position of the button that would run a command starting with ``command``.
+
+        Raises WindowError where no button in sight does.
+        """
+        left, top, width, height = self._region()
+        inner = width - 25
+        seen = set()
+        for y in range(top + 8, top + height - 4, _BUTTON_HEIGHT // 2):
+            for share in _COLUMNS:
+                x = left + int(inner * share)
+                self._window.point(x, y)
+                time.sleep(0.03)
+                here = str(self._window.run(_WHAT_IS_HERE)).removeprefix("bpy.ops.")
+                if here.startswith(command):
+                    # The pointer may be on the button's very edge.
+                    return x, y + 4
+                if here:
+                    seen.add(here)
+        raise WindowError(f"no button runs {command}; there are: {', '.join(sorted(seen))}")
+
+    def press(self, command: str) -> None:
+        """Click the button that runs a command starting with ``command`` (``humanref.estimate``)."""
+        x, y = self.find(command)
+        self._window.click(x, y)
