@@ -103,11 +103,6 @@ def _decode(tree: dict[str, Any], frames: list[bytes], limits: Limits = LIMITS) 
             "estimate: locked_joints should be a list, not text.",
         ),
         (
-            "estimate",
-            {"locked_joints": ["tail"]},
-            "estimate: the content locks joints that do not exist (tail).",
-        ),
-        (
             "job_list",
             {"jobs": [{"job_id": "a", "kind": "generate"}]},
             "job_list: jobs[0].state is missing; jobs[0].photo_name is missing; "

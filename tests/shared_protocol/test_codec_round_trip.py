@@ -15,7 +15,6 @@ from shared_protocol import messages as m
 from shared_protocol.codec import Envelope, decode, encode
 from shared_protocol.limits import Limits
 from shared_protocol.messages import CONTENT_TYPES
-from shared_protocol.skeleton import JOINT_NAMES
 
 _COUNTS = st.integers(0, 2**63 - 1)
 _NUMBERS = st.floats(-1e6, 1e6)
@@ -55,10 +54,8 @@ _BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "job_id": st.text("abcXYZ019_-", min_size=1, max_size=64),
     "offset": st.integers(0, 50),
     "length": st.integers(0, LIMITS.chunk_bytes),
-    "height_cm": st.floats(10, 300),
     "width": st.integers(1, 2048),
     "height": st.integers(1, 2048),
-    "locked_joints": st.lists(st.sampled_from(JOINT_NAMES), max_size=3).map(tuple),
     "files": st.dictionaries(_NAMES, _BLOBS, max_size=3),
     "eta": st.none() | st.floats(0, 1e9),
     "seconds": st.floats(0, 1e9),
