@@ -66,3 +66,15 @@ def scene(addon: ModuleType) -> Iterator[Any]:
     if fresh.name in bpy.data.scenes:
         bpy.context.window.scene = before
         bpy.data.scenes.remove(fresh)
+
+
+@pytest.fixture(scope="session")
+def backend(addon: ModuleType) -> Iterator[Any]:
+    """An artist whose backend runs: the `humanref` command of HUMANREF_PYTHON's environment."""
+    from artist import Artist, backend_on_path
+
+    backend_on_path()
+    artist = Artist(addon)
+    artist.start_backend()
+    yield artist
+    artist.session.stop_backend()

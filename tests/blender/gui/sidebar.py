@@ -34,17 +34,14 @@ class Sidebar:
         )
         return x, HEIGHT - y - height, width, height
 
-    def open(self, width: int = 400) -> None:
-        """Show the sidebar, ``width`` pixels wide, and click on our tab."""
-        window = self._window
-        window.run("view()['area'].spaces.active.show_region_ui = True")
-        window.wait_for("view(region='UI')['region'].width > 50")
-        left, top, _, height = self._region()
-        right = left + self._region()[2]
-        window.drag((left + 1, top + height - 40), (right - width, top + height - 40))
-        left, top, actual, height = self._region()
-        for y in range(top + 15, top + height, 15):
-            window.click(left + actual - 10, y)
+    def open(self) -> None:
+        """Show the sidebar and click on our tab."""
+        self._window.run("view()['area'].spaces.active.show_region_ui = True")
+        self._window.wait_for("view(region='UI')['region'].width > 50")
+        left, top, width, height = self._region()
+        # Ours comes after Blender's own three.
+        for y in range(top + height // 4, top + height, 25):
+            self._window.click(left + width - 10, y)
             if self.tab() == TAB:
                 return
         raise WindowError(f"no click on the sidebar's tabs opened {TAB}; it shows {self.tab()}")

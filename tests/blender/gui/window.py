@@ -173,15 +173,3 @@ class Window:
         time.sleep(0.05)
         self.mouse("mouseup", "1")
         time.sleep(0.1)
-
-    def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
-        """Press the left button at ``start`` and let it go at ``end``."""
-        self.point(*start)
-        time.sleep(0.15)
-        self.mouse("mousedown", "1")
-        for share in (0.25, 0.5, 0.75, 1.0):
-            time.sleep(0.05)
-            self.point(*(round(a + (b - a) * share) for a, b in zip(start, end, strict=True)))
-        time.sleep(0.1)
-        self.mouse("mouseup", "1")
-        time.sleep(0.15)
