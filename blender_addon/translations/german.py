@@ -1,0 +1,3 @@
+"""German."""
+
+GERMAN: dict[tuple[str, str], str] = {}

@@ -1,0 +1,116 @@
+"""Step 1 in the sidebar: is there a backend, what is it, what went wrong."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import bpy
+from bpy.app.translations import pgettext_iface as iface_
+
+from ..names import ROOT, addon_version
+from ..session.current import current_session
+from ..session.link import Link
+from ..shared_protocol.version import PROTOCOL
+from .panel_base import SidebarPanel, big_button
+from .problem_dialog import draw_problem
+
+_STATES = {
+    "off": ("Not connected", "UNLINKED"),
+    "starting": ("Starting the backend...", "SORTTIME"),
+    "connecting": ("Connecting...", "SORTTIME"),
+    "connected": ("Connected", "LINKED"),
+    "lost": ("Connection lost, trying again...", "ERROR"),
+    "refused": ("Refused", "CANCEL"),
+}
+
+
+class HUMANREF_PT_backend(SidebarPanel, bpy.types.Panel):
+    """Step 1"""
+
+    bl_label = "1  Backend"
+    bl_order = 1
+
+    def draw_header_preset(self, _context: bpy.types.Context) -> None:
+        self.layout.operator("humanref.open_preferences", text="", icon="PREFERENCES", emboss=False)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        session, layout = current_session(), self.layout
+        link = session.link
+        words, icon = _STATES[link.state]
+        row = layout.row()
+        row.alert = link.state in ("lost", "refused")
+        if link.connected and link.welcome is not None and not link.welcome.ready:
+            words = "Connected, warming up"
+        row.label(text=words, icon=icon)
+        if link.connected and link.welcome is not None:
+            layout.label(text=link.welcome.device, icon="MEMORY", translate=False)
+        self._draw_buttons(layout, context, link)
+        if session.problem is not None:
+            box = layout.box()
+            draw_problem(box, session.problem, _columns(context))
+            row = box.row(align=True)
+            row.label(text=f"[{session.problem.code}]", translate=False)
+            copy = row.operator("humanref.copy_problem", text="", icon="COPYDOWN")
+            copy.text = session.problem.as_text()
+            row.operator("humanref.dismiss_problem", text="", icon="X")
+
+    @staticmethod
+    def _draw_buttons(layout: bpy.types.UILayout, context: bpy.types.Context, link: Link) -> None:
+        remote = context.preferences.addons[ROOT].preferences.location == "remote"
+        off = link.state in ("off", "refused")
+        if remote:
+            name = "humanref.connect" if off else "humanref.disconnect"
+            big_button(layout).operator(name, icon="URL" if off else "UNLINKED")
+            return
+        if off:
+            big_button(layout).operator("humanref.start_backend", icon="PLAY")
+        elif current_session().owns_backend:
+            layout.operator("humanref.stop_backend", icon="SNAP_FACE")
+        else:
+            if link.state == "lost":
+                layout.operator("humanref.start_backend", icon="PLAY")
+            layout.operator("humanref.disconnect", icon="UNLINKED")
+
+
+class HUMANREF_PT_backend_details(SidebarPanel, bpy.types.Panel):
+    """What runs where, and which versions"""
+
+    bl_label = "Details"
+    bl_parent_id = "HUMANREF_PT_backend"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        layout = self.layout
+        welcome = current_session().link.welcome
+        column = layout.column(align=True)
+        column.scale_y = 0.85
+        _fact(column, "Add-on", addon_version())
+        _fact(column, "Protocol", PROTOCOL)
+        if welcome is not None:
+            _fact(
+                column,
+                "Backend",
+                f"{welcome.server_version} ({iface_('protocol')} {welcome.protocol})",
+            )
+            _fact(column, "Memory", f"{welcome.memory_mb / 1024:.1f} GB")
+            for body in welcome.bodies:
+                _fact(column, "Body", f"{body.name}, {body.licence}")
+            column.separator()
+            for stage, provider in welcome.providers.items():
+                _fact(column, stage.replace("_", " ").capitalize(), provider)
+        layout.operator("humanref.copy_log", icon="COPYDOWN")
+
+
+def _fact(layout: bpy.types.UILayout, name: str, value: str) -> None:
+    split = layout.split(factor=0.34)
+    split.label(text=name)
+    split.label(text=value, translate=False)
+
+
+def _columns(context: bpy.types.Context) -> int:
+    """How many characters fit on a line of the sidebar."""
+    width = context.region.width if context.region else 280
+    return max(20, int(width / (7.0 * context.preferences.system.ui_scale)) - 6)
+
+
+CLASSES = (HUMANREF_PT_backend, HUMANREF_PT_backend_details)

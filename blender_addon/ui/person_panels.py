@@ -1,0 +1,138 @@
+"""Steps 2 and 3 in the sidebar: the photo and the body over it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import bpy
+
+from ..scene.posing import edited_joints
+from ..session.current import current_session
+from .panel_base import SidebarPanel, big_button, draw_progress
+from .property_access import own_rig_of, rig_of
+from .requirements import scene_job
+
+# What the first shape parameters of the default body do, measured on its vertices at equal height; where
+# no plain word fits they are numbered.
+SHAPE_LABELS = (
+    "Long Limbs",
+    "Hips over Shoulders",
+    "Slender Torso",
+    "Narrow Hips",
+    "Weight",
+    "Shape 6",
+    "Shape 7",
+    "Shape 8",
+)
+SHAPE_ORDER = (4, 0, 1, 2, 3, 5, 6, 7)
+
+
+class HUMANREF_PT_photo(SidebarPanel, bpy.types.Panel):
+    """Step 2"""
+
+    bl_label = "2  Photo"
+    bl_order = 2
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, context.scene.humanref
+        photo = settings.photo
+        if photo is not None and photo.preview is not None:
+            layout.template_icon(photo.preview.icon_id, scale=7.0)
+        layout.template_ID(settings, "photo", open="humanref.open_photo")
+        if photo is None:
+            column = layout.column(align=True)
+            column.scale_y = 0.85
+            column.label(text="One person, whole figure in view.", icon="INFO")
+            column.label(text="Or drop a picture into the viewport.", icon="BLANK1")
+            return
+        layout.operator("humanref.show_photo", icon="CAMERA_DATA")
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.prop(settings, "photo_opacity", slider=True)
+        column.prop(settings, "person")
+        notes = layout.column(align=True)
+        notes.scale_y = 0.8
+        notes.active = False
+        notes.label(text=f"{photo.size[0]} x {photo.size[1]} px", translate=False)
+        notes.label(text="Use photos that you have the right to use.")
+
+
+class HUMANREF_PT_body(SidebarPanel, bpy.types.Panel):
+    """Step 3"""
+
+    bl_label = "3  Body"
+    bl_order = 3
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, context.scene.humanref
+        rig = own_rig_of(context.scene)
+        job = scene_job(context, "estimate")
+        if job is not None:
+            draw_progress(layout, job)
+        else:
+            column = layout.column(align=True)
+            big_button(column).operator("humanref.estimate", icon="OUTLINER_OB_ARMATURE")
+            if rig is not None:
+                column.operator("humanref.refit", icon="FILE_REFRESH")
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.prop(settings, "height_cm", text="Height (cm)")
+        welcome = current_session().link.welcome
+        if welcome is not None and len(welcome.bodies) > 1:
+            column.prop(settings, "body")
+        column.prop(settings, "rig", icon="ARMATURE_DATA")
+        if rig is None:
+            if rig_of(context.scene) is None:
+                layout.operator("humanref.use_armature", icon="ARMATURE_DATA")
+            return
+        edited = edited_joints(rig)
+        if edited:
+            row = layout.row()
+            row.active = False
+            row.label(text=f"{len(edited)} bones changed by you", icon="LOCKED", translate=False)
+
+
+class HUMANREF_PT_pose(SidebarPanel, bpy.types.Panel):
+    """Means to correct the pose"""
+
+    bl_label = "Pose"
+    bl_parent_id = "HUMANREF_PT_body"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return own_rig_of(context.scene) is not None
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        layout = self.layout
+        column = layout.column(align=True)
+        row = column.row(align=True)
+        for name, label in (("T", "T-Pose"), ("A", "A-Pose"), ("RELAXED", "Relaxed")):
+            row.operator("humanref.set_pose", text=label).pose = name
+        row = column.row(align=True)
+        row.operator("humanref.mirror_pose", text="Left to Right", icon="MOD_MIRROR").side = "left"
+        row.operator("humanref.mirror_pose", text="Right to Left", icon="MOD_MIRROR").side = "right"
+        layout.operator_menu_enum("humanref.reset_limb", "limb", icon="LOOP_BACK")
+
+
+class HUMANREF_PT_shape(SidebarPanel, bpy.types.Panel):
+    """Build of the body"""
+
+    bl_label = "Shape"
+    bl_parent_id = "HUMANREF_PT_body"
+    bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return own_rig_of(context.scene) is not None
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, settings = self.layout, context.scene.humanref
+        column = layout.column(align=True)
+        for index in SHAPE_ORDER:
+            column.prop(settings, "shape", index=index, text=SHAPE_LABELS[index], slider=True)
+        layout.operator("humanref.reset_shape", icon="LOOP_BACK")
+
+
+CLASSES = (HUMANREF_PT_photo, HUMANREF_PT_body, HUMANREF_PT_pose, HUMANREF_PT_shape)
