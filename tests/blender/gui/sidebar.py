@@ -53,11 +53,26 @@ class Sidebar:
     def find(self, command: str) -> tuple[int, int]:
         """Screen position of the button that would run a command starting with ``command``.
 
-        Raises WindowError where no button in sight does.
+        Looks from the top of the tab to its end. Raises WindowError where no button does.
         """
         left, top, width, height = self._region()
+        middle = (left + width // 2, top + height // 2)
+        self._wheel(middle, up=True, clicks=40)
+        seen: list[str] = []
+        for _ in range(4):
+            before = len(seen)
+            place = self._search(command, seen)
+            if place is not None:
+                return place
+            if before and len(seen) == before:
+                break
+            self._wheel(middle, up=False, clicks=8)
+        raise WindowError(f"no button runs {command}; there are: {', '.join(seen)}")
+
+    def _search(self, command: str, seen: list[str]) -> tuple[int, int] | None:
+        """Among what is in sight; notes in ``seen`` what the buttons there would run."""
+        left, top, width, height = self._region()
         inner = width - 25
-        seen = set()
         for y in range(top + 8, top + height - 4, _BUTTON_HEIGHT // 2):
             for share in _COLUMNS:
                 x = left + int(inner * share)
@@ -67,9 +82,14 @@ class Sidebar:
                 if here.startswith(command):
                     # The pointer may be on the button's very edge.
                     return x, y + 4
-                if here:
-                    seen.add(here)
-        raise WindowError(f"no button runs {command}; there are: {', '.join(sorted(seen))}")
+                if here and here not in seen:
+                    seen.append(here)
+        return None
+
+    def _wheel(self, place: tuple[int, int], *, up: bool, clicks: int) -> None:
+        self._window.point(*place)
+        self._window.mouse("click", "--repeat", str(clicks), "--delay", "5", "4" if up else "5")
+        time.sleep(0.2)
 
     def press(self, command: str) -> None:
         """Click the button that runs a command starting with ``command`` (``humanref.estimate``)."""

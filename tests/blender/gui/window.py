@@ -76,11 +76,12 @@ class Window:
             "LIBGL_ALWAYS_SOFTWARE": "1",
             "BLENDER_USER_RESOURCES": str(self._folder / "user"),
             "XDG_RUNTIME_DIR": str(self._folder / "runtime"),
+            "XDG_DATA_HOME": str(self._folder / "data"),
             "HOME": str(self._folder / "home"),
             "LANG": "C.UTF-8",
-            "PATH": "/usr/bin:/bin",
+            "PATH": f"{self._folder / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin",
         }
-        for name in ("user", "runtime", "home"):
+        for name in ("user", "runtime", "data", "home"):
             (self._folder / name).mkdir(mode=0o700, exist_ok=True)
         self._blender = subprocess.Popen(
             [
