@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ..scene.character import import_character
+from ..scene.collections import name_of_photo, new_collection
 from ..scene.errors import SceneError
 from ..scene.live_mesh import LiveMesh
 from ..scene.photo_camera import look_through, match_camera
 from ..scene.posing import mark_proposed
-from ..scene.rig import apply_pose, build_body, find_rigs
+from ..scene.rig import apply_pose, build_body, find_rigs, read_camera
 from ..shared_protocol.client.events import PoseArrived, PreviewArrived, ResultArrived
+from ..shared_protocol.messages import Camera, PhotoInfo
 from .jobs import Job
 from .problem import ProblemError
 from .scene_jobs import SceneJob, SceneJobs
@@ -37,10 +39,23 @@ class Arrivals:
         self._jobs = jobs
         self._live: dict[str, LiveMesh] = {}
 
-    def ready(self, job_id: str) -> bool:
-        """Whether the job's scene is the one on screen and nobody is in the middle of a change."""
+    def obstacle(self, job_id: str) -> str:
+        """Why an arrival must wait: another scene is shown, or the artist is in the middle of something."""
         found = self._jobs.find(job_id)
-        return found is not None and found[0] == bpy.context.scene and not _busy()
+        if found is None:
+            return iface_("A result waits for its own file or scene")
+        window = _window_of(found[0])
+        if window is None:
+            return f"{iface_('A result waits for the scene')} {found[0].name}"
+        if _busy(window) or _mode(window) not in ("OBJECT", "POSE"):
+            return iface_("A result waits until you leave this mode")
+        return ""
+
+    def can_preview(self, job_id: str) -> bool:
+        """Whether the growing mesh may change: its scene is shown and nothing is being dragged."""
+        found = self._jobs.find(job_id)
+        window = None if found is None else _window_of(found[0])
+        return window is not None and not _busy(window)
 
     def open_jobs(self) -> list[Job]:
         """Jobs that the scenes wait for."""
@@ -49,6 +64,9 @@ class Arrivals:
     def end(self, job_id: str) -> None:
         """A job that brought nothing leaves nothing."""
         self._remove_live(job_id)
+        found = self._jobs.find(job_id)
+        if found is not None and found[1].kind == "generate" and not self._live:
+            hide_body(found[0], hidden=False)
         self._jobs.delivered(job_id)
 
     def show_pose(self, event: PoseArrived) -> None:
@@ -57,30 +75,27 @@ class Arrivals:
         Raises:
             ProblemError: the body cannot be built.
         """
-        found = self._jobs.find(event.job_id)
-        if found is None or found[1].delivered:
-            return
-        scene, job = found
-        with _undo_step("HumanRef: Body"), _object_mode(), _in_words():
-            self._jobs.delivered(event.job_id)
+        with self._delivery(event.job_id, "HumanRef: Body") as (scene, job):
             rig = scene.objects.get(job.rig_name) if job.rig_name else None
+            told = event.proposed
             if rig is not None and rig in find_rigs(scene):
-                apply_pose(rig, event.proposed.pose)
+                apply_pose(rig, told.pose)
                 mark_proposed(rig)
             else:
-                body = build_body(
+                hide_body(scene, hidden=True)
+                rig = build_body(
                     bpy.context,
                     event.template,
-                    event.proposed.pose,
-                    event.proposed.camera,
-                    event.proposed.photo,
-                    Path(job.photo_name).stem or job.photo_name,
-                )
-                scene.humanref.rig = body.armature
-            if scene.camera is not None:
-                match_camera(scene.camera, event.proposed.camera, event.proposed.photo)
-                look_through(bpy.context, scene.camera)
-            scene.humanref.caption = event.proposed.caption
+                    told.pose,
+                    told.camera,
+                    told.photo,
+                    name_of_photo(job.photo_name),
+                    photo_collection(scene, job.photo_name),
+                ).armature
+                scene.humanref.rig = rig
+            hide_body(scene, hidden=False)
+            scene.humanref.caption = told.caption
+            _show_over_photo(scene, read_camera(rig) or told.camera, told.photo)
 
     def show_preview(self, event: PreviewArrived) -> None:
         """Let the mesh grow; no undo step."""
@@ -89,7 +104,11 @@ class Arrivals:
             return
         live = self._live.get(event.job_id)
         if live is None:
-            live = self._live[event.job_id] = self._new_live(found[1])
+            scene, job = found
+            hide_body(scene, hidden=True)
+            name = f"{name_of_photo(job.photo_name)} (growing)"
+            live = LiveMesh(name, photo_collection(scene, job.photo_name))
+            self._live[event.job_id] = live
         live.update(event.vertices, event.faces, event.colors, event.topology)
 
     def show_result(self, event: ResultArrived) -> None:
@@ -98,16 +117,11 @@ class Arrivals:
         Raises:
             ProblemError: the character cannot be imported.
         """
-        found = self._jobs.find(event.job_id)
-        if found is None or found[1].delivered:
-            return
-        scene, _ = found
         self._remove_live(event.job_id)
-        with _undo_step("HumanRef: Import Character"), _object_mode(), _in_words():
-            self._jobs.delivered(event.job_id)
-            import_character(bpy.context, event.character)
-            if scene.camera is not None:
-                match_camera(scene.camera, event.character.camera, event.character.photo)
+        with self._delivery(event.job_id, "HumanRef: Import Character") as (scene, job):
+            hide_body(scene, hidden=True)
+            import_character(bpy.context, event.character, photo_collection(scene, job.photo_name))
+            _show_over_photo(scene, event.character.camera, event.character.photo)
 
     def after_load(self) -> None:
         """Another file: nothing of the old one is there."""
@@ -118,9 +132,24 @@ class Arrivals:
         """Undo knows nothing of jobs."""
         self._jobs.restore()
 
-    def _new_live(self, job: SceneJob) -> LiveMesh:
-        stem = Path(job.photo_name).stem or job.photo_name
-        return LiveMesh(f"{stem} (growing)", bpy.data.collections.get(job.collection_name))
+    @contextmanager
+    def _delivery(self, job_id: str, step: str) -> Iterator[tuple[bpy.types.Scene, SceneJob]]:
+        """Inside: the job's scene in its window, in a mode in which objects can be made; one undo step."""
+        found = self._jobs.find(job_id)
+        window = None if found is None else _window_of(found[0])
+        if found is None or window is None:
+            raise ProblemError("scene_gone", "The scene that waited for this result is gone.")
+        # Also when it fails: trying the same again at every tick would fail again.
+        self._jobs.delivered(job_id)
+        with bpy.context.temp_override(window=window):
+            active = bpy.context.view_layer.objects.active
+            if active is not None and active.mode != "OBJECT":
+                bpy.ops.object.mode_set(mode="OBJECT")
+            try:
+                yield found
+            except SceneError as error:
+                raise ProblemError(error.code, error.message, error.hint) from error
+            bpy.ops.ed.undo_push(message=step)
 
     def _remove_live(self, job_id: str) -> None:
         live = self._live.pop(job_id, None)
@@ -128,32 +157,46 @@ class Arrivals:
             live.remove()
 
 
-def _busy() -> bool:
-    window = bpy.context.window
-    running = getattr(window, "modal_operators", ()) if window is not None else ()
-    return any(operator.bl_idname.startswith(_BUSY_OPERATORS) for operator in running)
+def hide_body(scene: bpy.types.Scene, *, hidden: bool) -> None:
+    """Take the posable body out of sight, or show it again: it would cover what grows over it."""
+    rig = scene.humanref.rig
+    if rig is None or scene.objects.get(rig.name) != rig:
+        return
+    for part in (rig, *(child for child in scene.objects if child.find_armature() == rig)):
+        for layer in scene.view_layers:
+            if part.name in layer.objects:
+                part.hide_set(hidden, view_layer=layer)
 
 
-@contextmanager
-def _object_mode() -> Iterator[None]:
-    """Objects are made in Object Mode; the artist's own mode is left only where it is in the way."""
-    active = bpy.context.view_layer.objects.active
-    if active is not None and active.mode != "OBJECT":
-        bpy.ops.object.mode_set(mode="OBJECT")
-    yield
+def photo_collection(scene: bpy.types.Scene, photo_name: str) -> bpy.types.Collection:
+    """The scene's own collection that is named after the photo; made where it is missing."""
+    name = name_of_photo(photo_name)
+    for collection in scene.collection.children:
+        # Blender appends .001 where another scene has the name.
+        if collection.name == name or collection.name.rpartition(".")[0] == name:
+            return collection
+    return new_collection(scene, name)
 
 
-@contextmanager
-def _undo_step(message: str) -> Iterator[None]:
-    """Everything inside is one step of undo."""
-    yield
-    if bpy.ops.ed.undo_push.poll():
-        bpy.ops.ed.undo_push(message=message)
+def _show_over_photo(scene: bpy.types.Scene, camera: Camera, photo: PhotoInfo) -> None:
+    # An artist may have chosen a camera of their own meanwhile: it is not ours to move.
+    if scene.camera is not None and scene.camera.name == scene.humanref.photo_camera:
+        match_camera(scene.camera, camera, photo)
+        look_through(bpy.context, scene.camera)
 
 
-@contextmanager
-def _in_words() -> Iterator[None]:
-    try:
-        yield
-    except SceneError as error:
-        raise ProblemError(error.code, error.message, error.hint) from error
+def _window_of(scene: bpy.types.Scene) -> bpy.types.Window | None:
+    """A window that shows the scene."""
+    windows = bpy.context.window_manager.windows
+    return next((window for window in windows if window.scene == scene), None)
+
+
+def _mode(window: bpy.types.Window) -> str:
+    active = window.view_layer.objects.active
+    return "OBJECT" if active is None else active.mode
+
+
+def _busy(window: bpy.types.Window) -> bool:
+    return any(
+        operator.bl_idname.startswith(_BUSY_OPERATORS) for operator in window.modal_operators
+    )

@@ -94,6 +94,12 @@ class BackendProcess:
             self._process.kill()
             self._process.wait(timeout)
 
+    def kill_if_stuck(self, after: float = 10.0) -> None:
+        """End it the hard way when it has ignored a request to stop for ``after`` seconds."""
+        since = self._stopping_since
+        if since is not None and self.running() and time.monotonic() - since > after:
+            self._process.kill()  # type: ignore[union-attr]
+
     def release(self) -> None:
         """Let it run on without us."""
         process, self._process = self._process, None

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..shared_protocol.messages import Welcome
 
-LinkState = Literal["off", "starting", "connecting", "connected", "lost", "refused"]
+LinkState = Literal["off", "starting", "connecting", "connected", "lost", "refused", "stopping"]
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,12 @@ _MOST_WAITING = 4
 class SceneSide(Protocol):
     """What arrivals do to the scene; every method runs on the main thread, inside a tick."""
 
-    def ready(self, job_id: str) -> bool:
-        """Whether an arrival of this job may be put into the scene right now."""
+    def obstacle(self, job_id: str) -> str:
+        """Why an arrival of this job cannot be put into the scene right now; empty when it can."""
+        ...
+
+    def can_preview(self, job_id: str) -> bool:
+        """Whether the growing mesh may change right now."""
         ...
 
     def show_pose(self, event: PoseArrived) -> None:
@@ -92,6 +96,8 @@ class Session:
         self.problem: Problem | None = None
         self.revision = 0
         """Grows with every change that panels should show."""
+        self.waiting = ""
+        """Why something that has arrived is not in the scene yet."""
         self.owns_backend = False
         """Whether the running local backend was started by this add-on."""
         self._scene = scene
@@ -127,6 +133,7 @@ class Session:
         """Ask the local backend that we started to end; unfinished jobs go on at its next start."""
         self._supervisor.request_stop(self._options())
         self.disconnect()
+        self._set_link(Link("stopping"))
 
     def connect(self) -> None:
         """Open the line to the backend of the preferences.
@@ -271,14 +278,16 @@ class Session:
     def _preview(self, event: PreviewArrived) -> None:
         job = self.book.get(event.job_id)
         # A preview that was under way when its job ended would leave a stray mesh.
-        if job is None or not job.active or not self._scene.ready(event.job_id):
+        if job is None or not job.active or not self._scene.can_preview(event.job_id):
             return
         self._scene.show_preview(event)
 
     def _show_arrivals(self) -> None:
         """Put the first arrival whose scene is ready into it; the others keep their turn."""
+        waiting = ""
         for event in list(self._arrivals):
-            if not self._scene.ready(event.job_id):
+            waiting = self._scene.obstacle(event.job_id)
+            if waiting:
                 continue
             self._arrivals.remove(event)
             try:
@@ -289,7 +298,10 @@ class Session:
             except ProblemError as error:
                 self.report(error.problem)
             self._touch()
-            return
+            break
+        if waiting != self.waiting:
+            self.waiting = waiting
+            self._touch()
 
     def _lost(self, event: Disconnected) -> None:
         problem = Problem.of(event.error)
@@ -300,6 +312,8 @@ class Session:
             self._set_link(Link("lost", problem.message, self.link.welcome))
 
     def _supervise(self) -> None:
+        if self.link.state == "stopping" and self._supervisor.stopped(self._options()):
+            self._set_link(Link())
         if self.link.state == "starting" and (failed := self._supervisor.failure()):
             self._set_link(Link())
             self.report(failed)

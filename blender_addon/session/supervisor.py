@@ -117,6 +117,11 @@ class Supervisor:
                 os.kill(left, signal.SIGTERM)
             self._record.unlink(missing_ok=True)
 
+    def stopped(self, options: BackendOptions) -> bool:
+        """Whether a backend that was asked to end has ended."""
+        self.process.kill_if_stuck()
+        return not self.process.running() and not self.alive_elsewhere(options)
+
     def leave(self, options: BackendOptions, *, busy: bool) -> None:
         """Blender closes: a backend of ours with jobs goes on, one without is stopped."""
         if busy and self.process.pid is not None:

@@ -21,6 +21,7 @@ _STATES = {
     "connected": ("Connected", "LINKED"),
     "lost": ("Connection lost, trying again...", "ERROR"),
     "refused": ("Refused", "CANCEL"),
+    "stopping": ("Stopping the backend...", "SORTTIME"),
 }
 
 
@@ -44,6 +45,8 @@ class HUMANREF_PT_backend(SidebarPanel, bpy.types.Panel):
         row.label(text=words, icon=icon)
         if link.connected and link.welcome is not None:
             layout.label(text=link.welcome.device, icon="MEMORY", translate=False)
+        if session.waiting:
+            layout.label(text=session.waiting, icon="TIME", translate=False)
         self._draw_buttons(layout, context, link)
         if session.problem is not None:
             box = layout.box()
@@ -58,6 +61,8 @@ class HUMANREF_PT_backend(SidebarPanel, bpy.types.Panel):
     def _draw_buttons(layout: bpy.types.UILayout, context: bpy.types.Context, link: Link) -> None:
         remote = context.preferences.addons[ROOT].preferences.location == "remote"
         off = link.state in ("off", "refused")
+        if link.state == "stopping":
+            return
         if remote:
             name = "humanref.connect" if off else "humanref.disconnect"
             big_button(layout).operator(name, icon="URL" if off else "UNLINKED")

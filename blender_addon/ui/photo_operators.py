@@ -8,6 +8,7 @@ from bpy.props import StringProperty
 from bpy_extras.io_utils import ImportHelper
 
 from ..scene.photo_camera import look_through, show_photo
+from ..session.arrivals import photo_collection
 from ..session.problem import ProblemError
 from .operator_base import ExplainedOperator
 from .requirements import need_photo
@@ -17,23 +18,13 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 def put_photo_up(context: bpy.types.Context) -> None:
     """Show the scene's photo as the background of its camera, and look through that camera."""
-    scene = context.scene
-    image = scene.humanref.photo
-    camera = show_photo(scene, image, photo_collection(scene, image))
-    scene.humanref.photo_opacity = 1.0
+    scene, settings = context.scene, context.scene.humanref
+    image = settings.photo
+    name = bpy.path.basename(image.filepath) or image.name
+    camera = show_photo(scene, image, photo_collection(scene, name))
+    settings.photo_camera, settings.shown_photo = camera.name, image.name
+    settings.photo_opacity = 1.0
     look_through(context, camera)
-
-
-def photo_collection(scene: bpy.types.Scene, image: bpy.types.Image) -> bpy.types.Collection:
-    """The collection of this scene that is named after the photo; made where it is missing."""
-    name = Path(image.name).stem or image.name
-    for collection in scene.collection.children:
-        # Blender appends .001 where another scene has the name.
-        if collection.name == name or collection.name.rpartition(".")[0] == name:
-            return collection
-    collection = bpy.data.collections.new(name)
-    scene.collection.children.link(collection)
-    return collection
 
 
 class HUMANREF_OT_open_photo(ExplainedOperator, ImportHelper, bpy.types.Operator):
@@ -87,15 +78,12 @@ class HUMANREF_OT_show_photo(ExplainedOperator, bpy.types.Operator):
     needs = (need_photo,)
 
     def run(self, context: bpy.types.Context) -> None:
-        camera = context.scene.camera
-        image = context.scene.humanref.photo
-        shown = camera is not None and any(
-            background.image == image for background in camera.data.background_images
-        )
-        if shown:
-            look_through(context, camera)
-        else:
+        scene, settings = context.scene, context.scene.humanref
+        camera = scene.objects.get(settings.photo_camera)
+        if camera is None or settings.shown_photo != settings.photo.name:
             put_photo_up(context)
+        else:
+            look_through(context, camera)
 
 
 class HUMANREF_FH_photo(bpy.types.FileHandler):

@@ -8,7 +8,7 @@ import bpy
 
 from ..scene.errors import SceneError
 from ..scene.photo_camera import set_photo_opacity
-from ..scene.rig import can_adopt, find_rigs, read_height_cm, read_pose, set_height_cm
+from ..scene.rig import can_adopt, find_rigs, read_betas, read_height_cm, set_height_cm
 from ..scene.rig import set_shape as set_rig_shape
 from ..session.current import current_session
 
@@ -79,7 +79,7 @@ def get_shape(group: bpy.types.PropertyGroup) -> tuple[float, ...]:
     """The rig's first shape parameters."""
     size = group.bl_rna.properties["shape"].array_length
     rig = own_rig_of(group.id_data)
-    betas = () if rig is None else read_pose(rig).betas
+    betas = () if rig is None else read_betas(rig)
     return (tuple(betas) + (0.0,) * size)[:size]
 
 
