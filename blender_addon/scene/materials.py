@@ -51,6 +51,13 @@ def has_texture(material: bpy.types.Material) -> bool:
     return material.node_tree is not None and _TEXTURE_NODE in material.node_tree.nodes
 
 
+def texture_chosen(material: bpy.types.Material) -> bool:
+    """Whether the texture colours the skin now."""
+    if not has_texture(material):
+        return False
+    return any(link.to_socket.name == "Base Color" for link in _links_from(material, _TEXTURE_NODE))
+
+
 def choose(material: bpy.types.Material, texture: bool) -> None:
     """Link the texture, or the vertex colours, to the base colour.
 
@@ -68,6 +75,10 @@ def choose(material: bpy.types.Material, texture: bool) -> None:
         )
     # Linking an input drops what was linked there.
     material.node_tree.links.new(source.outputs["Color"], shader.inputs["Base Color"])
+
+
+def _links_from(material: bpy.types.Material, node: str) -> list[bpy.types.NodeLink]:
+    return [link for link in material.node_tree.links if link.from_node.name == node]
 
 
 def packed_image(name: str, png: bytes) -> bpy.types.Image:

@@ -112,6 +112,17 @@ def write_joints(
         _turn(pose_bone, turn)
 
 
+def rest(armature: bpy.types.Object) -> None:
+    """Every bone of ours back to where it rests.
+
+    Raises:
+        SceneError: ``not_a_rig``.
+    """
+    rig_values(armature)
+    for name in joint_bones(armature).values():
+        armature.pose.bones[name].matrix_basis = Matrix.Identity(4)
+
+
 def place_pelvis(armature: bpy.types.Object, position: NDArray[np.floating]) -> None:
     """Put the pelvis joint at a point (3,) of the body's world by moving its bone, not the object."""
     pose_bone = armature.pose.bones[joint_bones(armature)["pelvis"]]

@@ -1,4 +1,4 @@
-"""Bodies and a character, posed by the backend, as arrays that a Blender without torch can be checked against.
+"""Bodies and a character, posed by the backend, as arrays to check a Blender without torch against.
 
 Run with the backend's Python: ``python make_scene_data.py OUT.npz``.
 """
