@@ -39,9 +39,9 @@ class Sidebar:
         self._window.run("view()['area'].spaces.active.show_region_ui = True")
         self._window.wait_for("view(region='UI')['region'].width > 50")
         left, top, width, height = self._region()
-        # Ours comes after Blender's own three.
-        for y in range(top + height // 4, top + height, 25):
+        for y in range(top + 20, top + height, 25):
             self._window.click(left + width - 10, y)
+            time.sleep(0.1)
             if self.tab() == TAB:
                 return
         raise WindowError(f"no click on the sidebar's tabs opened {TAB}; it shows {self.tab()}")
