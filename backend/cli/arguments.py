@@ -8,24 +8,18 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional, arg
 
+from backend.cli.fields import Flag, optional
+from backend.cli.serve_arguments import Keys, Serve
 from backend.errors import HumanRefError
 from backend.settings import Device, GenerateSettings, Guidance, Preset, preset_settings
 
 MIN_HEIGHT_CM, MAX_HEIGHT_CM = 30.0, 300.0
 MIN_FACES = 1000
-
-
-def optional(metavar: str) -> Any:
-    """An option that may be left out; its help does not say "default: None"."""
-    return arg(metavar=metavar, help_behavior_hint="")
-
-
-Flag = Annotated[bool, arg(help_behavior_hint="")]
 
 
 @dataclass(frozen=True)
@@ -153,7 +147,7 @@ class Doctor:
     """Print one JSON object on stdout."""
 
 
-Command = Generate | Estimate | Doctor
+Command = Generate | Estimate | Serve | Keys | Doctor
 
 
 def parse(argv: list[str]) -> Command:
