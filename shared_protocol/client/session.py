@@ -152,8 +152,8 @@ class Session:
             self._greeted(channel, content, now)
         elif isinstance(content, Pong):
             if self._welcome is not None and self.ready and content.ready != self._welcome.ready:
-                self._welcome = evolve(self._welcome, ready=content.ready)
-                self._on_ready(self._welcome, False)
+                # Device and providers are known only now: a fresh welcome says them.
+                self._say_hello("control")
         elif isinstance(content, Bye):
             self._lose(_STOPPED, now)
         elif isinstance(content, Error):
@@ -200,14 +200,20 @@ class Session:
         """Control first: its welcome brings the session that the data socket belongs to."""
         if channel == "control":
             self._welcome = None
-        hello = Envelope(content=evolve(self._hello, token=self._token, session=self._id))
         self._greeting = channel
-        self._hello_ids.add(hello.msg_id)
         self._hello_due = now + self._timing.resend_after / 2
+        self._say_hello(channel)
+
+    def _say_hello(self, channel: Channel) -> None:
+        hello = Envelope(content=evolve(self._hello, token=self._token, session=self._id))
+        self._hello_ids.add(hello.msg_id)
         self._link.send(channel, evolve(hello, session=self._id))
 
     def _greeted(self, channel: Channel, welcome: Welcome, now: float) -> None:
         if self.ready:
+            if channel == "control" and welcome.session == self._id:
+                self._welcome = welcome
+                self._on_ready(welcome, False)
             return
         try:
             check_version(welcome.protocol)
