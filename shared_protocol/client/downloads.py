@@ -17,12 +17,15 @@ OnProgress = Callable[[int], None]
 
 
 class Downloads:
-    """Fetches blobs; one that several want at the same time is fetched once."""
+    """Fetches blobs one after the other; one that several want is fetched once.
+
+    One after the other, because a backend lets few messages to a client queue up and drops the rest.
+    """
 
     def __init__(self, requests: Requests, cache: BlobCache) -> None:
         self._requests = requests
         self._cache = cache
-        self._running: dict[str, Download] = {}
+        self._downloads: dict[str, Download] = {}
 
     def fetch(self, ref: BlobRef, on_progress: OnProgress, on_end: OnEnd) -> None:
         """Get ``ref`` into the cache.
@@ -36,30 +39,34 @@ class Downloads:
             on_progress(ref.size)
             on_end(path, None)
             return
-        running = self._running.get(ref.sha256)
-        if running is None:
-            try:
-                running = Download(self._requests, ref, self._cache.begin(ref), self._ended)
-            except ProtocolError as error:
-                on_end(None, error.as_error())
-                return
-            self._running[ref.sha256] = running
-            running.waiting.append((on_progress, on_end))
-            running.begin()
-        else:
-            running.waiting.append((on_progress, on_end))
+        known = self._downloads.get(ref.sha256)
+        if known is not None:
+            known.waiting.append((on_progress, on_end))
+            return
+        try:
+            download = Download(self._requests, ref, self._cache.begin(ref), self._ended)
+        except ProtocolError as error:
+            on_end(None, error.as_error())
+            return
+        download.waiting.append((on_progress, on_end))
+        self._downloads[ref.sha256] = download
+        if len(self._downloads) == 1:
+            download.begin()
 
     def close(self) -> None:
         """Let go of every file; beginnings stay for the next time."""
-        for running in self._running.values():
-            running.close()
-        self._running.clear()
+        for download in self._downloads.values():
+            download.close()
+        self._downloads.clear()
 
     def _ended(self, download: Download, path: Path | None, error: Error | None) -> None:
-        self._running.pop(download.ref.sha256, None)
+        del self._downloads[download.ref.sha256]
         self._cache.prune()
+        following = next(iter(self._downloads.values()), None)
         for _, on_end in download.waiting:
             on_end(path, error)
+        if following is not None:
+            following.begin()
 
 
 class Download:

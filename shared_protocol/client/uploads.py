@@ -12,8 +12,8 @@ from ..messages import BlobRef, ChunkStored, PutChunk
 from .requests import Requests
 
 CHUNK = 1 << 20
-WINDOW = 4
-"""Pieces on their way at once: enough to keep a line busy, little to lose with it."""
+WINDOW = 2
+"""Pieces on their way at once: keeps a line busy, and is less than what a backend lets queue up."""
 _MOST_REWINDS = 1000
 
 
