@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from attrs import fields
+
 from .errors import PROTOCOL_MISMATCH, ProtocolError
 from .limits import Limits
 from .messages import (
@@ -111,8 +113,8 @@ def _welcome(record: Welcome) -> None:
 
 
 def _limits(record: Limits) -> None:
-    for name in Limits.__annotations__:
-        _require(getattr(record, name) > 0, f"allows no {name}")
+    for field in fields(Limits):
+        _require(getattr(record, field.name) > 0, f"allows no {field.name}")
 
 
 def _blob(record: BlobRef) -> None:

@@ -1,6 +1,7 @@
 """Whatever arrives: either a message or a ProtocolError, soon, and nothing stays in memory."""
 
 import copy
+import gc
 import random
 import struct
 import time
@@ -215,15 +216,18 @@ def test_hostile_messages_leave_no_memory_behind() -> None:
     try:
         for frames in batch:
             _read(frames)
+        gc.collect()
         before, _ = tracemalloc.get_traced_memory()
         tracemalloc.reset_peak()
         for _ in range(4):
             for frames in batch:
                 _read(frames)
+        gc.collect()
         after, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - before < 64_000
+    # A leak of one small object in twenty messages would show.
+    assert after - before < 16_000
     assert peak - before < 4_000_000
 
 
@@ -265,6 +269,7 @@ def test_any_content_is_read_or_refused(name: str, content: object) -> None:
         pytest.param(b"", id="nothing"),
         pytest.param(b"\x90", id="a-list"),
         pytest.param(b"\x80\x80", id="two-headers"),
+        pytest.param(msgpack.packb({"type": "ping", "msg_id": "a"}), id="no-content"),
         pytest.param(b"\x82\xa1a\x01\xa1a\x02", id="a-key-twice"),
         pytest.param(b"\x81\x01\x02", id="a-number-as-key"),
         pytest.param(b"\x81\xc4\x01a\x02", id="bytes-as-key"),
