@@ -38,6 +38,8 @@ class Arrivals:
     def __init__(self, jobs: SceneJobs) -> None:
         self._jobs = jobs
         self._live: dict[str, LiveMesh] = {}
+        self._hid_body: set[str] = set()
+        """Jobs that took a visible body out of sight."""
 
     def obstacle(self, job_id: str) -> str:
         """Why an arrival must wait: another scene is shown, or the artist is in the middle of something."""
@@ -65,8 +67,9 @@ class Arrivals:
         """A job that brought nothing leaves nothing."""
         self._remove_live(job_id)
         found = self._jobs.find(job_id)
-        if found is not None and found[1].kind == "generate" and not self._live:
+        if found is not None and job_id in self._hid_body:
             hide_body(found[0], hidden=False)
+        self._hid_body.discard(job_id)
         self._jobs.delivered(job_id)
 
     def show_pose(self, event: PoseArrived) -> None:
@@ -105,7 +108,8 @@ class Arrivals:
         live = self._live.get(event.job_id)
         if live is None:
             scene, job = found
-            hide_body(scene, hidden=True)
+            if hide_body(scene, hidden=True):
+                self._hid_body.add(event.job_id)
             name = f"{name_of_photo(job.photo_name)} (growing)"
             live = LiveMesh(name, photo_collection(scene, job.photo_name))
             self._live[event.job_id] = live
@@ -118,6 +122,7 @@ class Arrivals:
             ProblemError: the character cannot be imported.
         """
         self._remove_live(event.job_id)
+        self._hid_body.discard(event.job_id)
         with self._delivery(event.job_id, "HumanRef: Import Character") as (scene, job):
             hide_body(scene, hidden=True)
             import_character(bpy.context, event.character, photo_collection(scene, job.photo_name))
@@ -126,6 +131,7 @@ class Arrivals:
     def after_load(self) -> None:
         """Another file: nothing of the old one is there."""
         self._live.clear()
+        self._hid_body.clear()
         self._jobs.reload()
 
     def after_undo(self) -> None:
@@ -157,15 +163,22 @@ class Arrivals:
             live.remove()
 
 
-def hide_body(scene: bpy.types.Scene, *, hidden: bool) -> None:
-    """Take the posable body out of sight, or show it again: it would cover what grows over it."""
+def hide_body(scene: bpy.types.Scene, *, hidden: bool) -> bool:
+    """Take the posable body out of sight, or show it again: it would cover what grows over it.
+
+    Returns:
+        Whether that changed anything.
+    """
     rig = scene.humanref.rig
     if rig is None or scene.objects.get(rig.name) != rig:
-        return
+        return False
+    changed = False
     for part in (rig, *(child for child in scene.objects if child.find_armature() == rig)):
         for layer in scene.view_layers:
-            if part.name in layer.objects:
+            if part.name in layer.objects and part.hide_get(view_layer=layer) != hidden:
                 part.hide_set(hidden, view_layer=layer)
+                changed = True
+    return changed
 
 
 def photo_collection(scene: bpy.types.Scene, photo_name: str) -> bpy.types.Collection:

@@ -12,7 +12,7 @@ from ..session.current import current_session
 from ..session.link import Link
 from ..shared_protocol.version import PROTOCOL
 from .panel_base import SidebarPanel, big_button
-from .problem_dialog import draw_problem
+from .problem_dialog import draw_problem, wrapped
 
 _STATES = {
     "off": ("Not connected", "UNLINKED"),
@@ -40,11 +40,14 @@ class HUMANREF_PT_backend(SidebarPanel, bpy.types.Panel):
         words, icon = _STATES[link.state]
         row = layout.row()
         row.alert = link.state in ("lost", "refused")
-        if link.connected and link.welcome is not None and not link.welcome.ready:
-            words = "Connected, warming up"
+        welcome = link.welcome if link.connected else None
+        if welcome is not None and not welcome.ready:
+            words = "Connected, warming up..."
         row.label(text=words, icon=icon)
-        if link.connected and link.welcome is not None:
-            layout.label(text=link.welcome.device, icon="MEMORY", translate=False)
+        if welcome is not None and welcome.ready:
+            # "cuda: NVIDIA ..." or "cpu: why no GPU": the details say it in full.
+            device = welcome.device.partition(":")[0].upper()
+            row.label(text=device, icon="MEMORY", translate=False)
         if session.waiting:
             layout.label(text=session.waiting, icon="TIME", translate=False)
         self._draw_buttons(layout, context, link)
@@ -84,7 +87,7 @@ class HUMANREF_PT_backend_details(SidebarPanel, bpy.types.Panel):
     bl_parent_id = "HUMANREF_PT_backend"
     bl_options: ClassVar[set[str]] = {"DEFAULT_CLOSED"}
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         welcome = current_session().link.welcome
         column = layout.column(align=True)
@@ -98,6 +101,8 @@ class HUMANREF_PT_backend_details(SidebarPanel, bpy.types.Panel):
                 f"{welcome.server_version} ({iface_('protocol')} {welcome.protocol})",
             )
             _fact(column, "Memory", f"{welcome.memory_mb / 1024:.1f} GB")
+            for index, line in enumerate(wrapped(welcome.device, _columns(context) * 2 // 3)):
+                _fact(column, "" if index else "Device", line)
             for body in welcome.bodies:
                 _fact(column, "Body", f"{body.name}, {body.licence}")
             column.separator()

@@ -3,10 +3,11 @@
 from typing import ClassVar
 
 import bpy
-from bpy.props import EnumProperty
+from bpy.props import BoolProperty, EnumProperty
 
 from ..scene.posing import mirror, reset_limb, selected_joints, set_preset
 from ..scene.rig import adopt_armature, can_adopt, find_rigs, set_shape
+from ..session.arrivals import hide_body
 from .job_requests import request_estimate, request_refit
 from .operator_base import ExplainedOperator
 from .property_access import own_rig_of
@@ -130,6 +131,20 @@ class HUMANREF_OT_reset_shape(ExplainedOperator, bpy.types.Operator):
         set_shape(own_rig_of(context.scene), (0.0,) * len(settings.shape))
 
 
+class HUMANREF_OT_show_body(ExplainedOperator, bpy.types.Operator):
+    """Show the posable body, or take it out of sight"""
+
+    bl_idname = "humanref.show_body"
+    bl_label = "Show Body"
+    bl_options: ClassVar[set[str]] = {"REGISTER", "UNDO"}
+    needs = (need_rig,)
+
+    shown: BoolProperty(name="Show", description="Whether the body is in sight", default=True)
+
+    def run(self, context: bpy.types.Context) -> None:
+        hide_body(context.scene, hidden=not self.shown)
+
+
 def _need_other_rig(context: bpy.types.Context) -> str:
     candidate = context.view_layer.objects.active
     if candidate is None or candidate.type != "ARMATURE":
@@ -163,5 +178,6 @@ CLASSES = (
     HUMANREF_OT_mirror_pose,
     HUMANREF_OT_reset_limb,
     HUMANREF_OT_reset_shape,
+    HUMANREF_OT_show_body,
     HUMANREF_OT_use_armature,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ..scene.bone_names import current_scheme
 from ..scene.character import has_texture
@@ -12,6 +13,7 @@ from .panel_base import SidebarPanel, big_button, draw_progress
 from .presets import HUMANREF_PT_presets
 from .property_access import own_rig_of
 from .requirements import active_character, scene_job
+from .result_operators import SCHEME_LABELS
 
 
 class HUMANREF_PT_generate(SidebarPanel, bpy.types.Panel):
@@ -76,21 +78,23 @@ class HUMANREF_PT_result(SidebarPanel, bpy.types.Panel):
             row.label(text="The finished character appears here", icon="INFO")
             return
         layout.label(text=character.name, icon="ARMATURE_DATA", translate=False)
-        column = layout.column(align=True)
-        row = column.row(align=True)
-        row.operator("humanref.rest_pose", text="T-Pose", icon="ARMATURE_DATA").pose = "T"
-        row.operator("humanref.rest_pose", text="A-Pose", icon="ARMATURE_DATA").pose = "A"
-        column.operator("humanref.photo_pose", icon="CAMERA_DATA")
+        row = layout.row(align=True)
+        row.operator("humanref.rest_pose", text="T-Pose").pose = "T"
+        row.operator("humanref.rest_pose", text="A-Pose").pose = "A"
+        row.operator("humanref.photo_pose")
         if has_texture(character):
             row = layout.row(align=True)
             texture = row.operator("humanref.show_texture", text="Texture", icon="TEXTURE")
             texture.shown = True
             colors = row.operator("humanref.show_texture", text="Vertex Colors", icon="GROUP_VCOL")
             colors.shown = False
-        column = layout.column(align=True)
-        scheme = current_scheme(character)
-        column.label(text=f"Bones: {scheme or 'custom'}", translate=False)
-        column.operator_menu_enum("humanref.rename_bones", "scheme", icon="BONE_DATA")
+        scheme = SCHEME_LABELS.get(current_scheme(character) or "", "custom")
+        layout.operator_menu_enum(
+            "humanref.rename_bones",
+            "scheme",
+            text=f"{iface_('Bone Names')}: {scheme}",
+            icon="BONE_DATA",
+        )
         row = layout.row(align=True)
         row.scale_y = 1.3
         row.operator("humanref.export_glb", icon="EXPORT")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ..scene.posing import edited_joints
 from ..session.current import current_session
@@ -37,7 +38,7 @@ class HUMANREF_PT_photo(SidebarPanel, bpy.types.Panel):
         layout, settings = self.layout, context.scene.humanref
         photo = settings.photo
         if photo is not None and photo.preview is not None:
-            layout.template_icon(photo.preview.icon_id, scale=7.0)
+            layout.template_icon(photo.preview.icon_id, scale=5.0)
         layout.template_ID(settings, "photo", open="humanref.open_photo")
         if photo is None:
             column = layout.column(align=True)
@@ -45,16 +46,13 @@ class HUMANREF_PT_photo(SidebarPanel, bpy.types.Panel):
             column.label(text="One person, whole figure in view.", icon="INFO")
             column.label(text="Or drop a picture into the viewport.", icon="BLANK1")
             return
-        layout.operator("humanref.show_photo", icon="CAMERA_DATA")
-        column = layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
-        column.prop(settings, "photo_opacity", slider=True)
-        column.prop(settings, "person")
+        row = layout.row(align=True)
+        row.operator("humanref.show_photo", text="Look Through", icon="CAMERA_DATA")
+        row.prop(settings, "photo_opacity", text="", slider=True)
+        layout.prop(settings, "person", text="Person (0: decide itself)")
         notes = layout.column(align=True)
         notes.scale_y = 0.8
         notes.active = False
-        notes.label(text=f"{photo.size[0]} x {photo.size[1]} px", translate=False)
         notes.label(text="Use photos that you have the right to use.")
 
 
@@ -74,7 +72,11 @@ class HUMANREF_PT_body(SidebarPanel, bpy.types.Panel):
             column = layout.column(align=True)
             big_button(column).operator("humanref.estimate", icon="OUTLINER_OB_ARMATURE")
             if rig is not None:
-                column.operator("humanref.refit", icon="FILE_REFRESH")
+                row = column.row(align=True)
+                row.operator("humanref.refit", icon="FILE_REFRESH")
+                shown = not rig.hide_get()
+                icon = "HIDE_OFF" if shown else "HIDE_ON"
+                row.operator("humanref.show_body", text="", icon=icon).shown = not shown
         column = layout.column()
         column.use_property_split = True
         column.use_property_decorate = False
@@ -91,7 +93,8 @@ class HUMANREF_PT_body(SidebarPanel, bpy.types.Panel):
         if edited:
             row = layout.row()
             row.active = False
-            row.label(text=f"{len(edited)} bones changed by you", icon="LOCKED", translate=False)
+            words = iface_("{} bones changed by you").format(len(edited))
+            row.label(text=words, icon="LOCKED", translate=False)
 
 
 class HUMANREF_PT_pose(SidebarPanel, bpy.types.Panel):

@@ -18,15 +18,16 @@ def draw_problem(layout: bpy.types.UILayout, problem: Problem, columns: int) -> 
     """The problem's words, wrapped."""
     column = layout.column(align=True)
     column.alert = True
-    for index, line in enumerate(_wrapped(problem.message, columns)):
+    for index, line in enumerate(wrapped(problem.message, columns)):
         column.label(text=line, icon="ERROR" if index == 0 else "BLANK1", translate=False)
     if problem.hint:
         column = layout.column(align=True)
-        for index, line in enumerate(_wrapped(problem.hint, columns)):
+        for index, line in enumerate(wrapped(problem.hint, columns)):
             column.label(text=line, icon="INFO" if index == 0 else "BLANK1", translate=False)
 
 
-def _wrapped(text: str, columns: int) -> list[str]:
+def wrapped(text: str, columns: int) -> list[str]:
+    """Lines of at most ``columns`` characters."""
     return [
         line
         for paragraph in text.splitlines()

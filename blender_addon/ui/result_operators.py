@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper
 
@@ -47,6 +48,18 @@ class HUMANREF_OT_photo_pose(ExplainedOperator, bpy.types.Operator):
         to_photo_pose(active_character(context))
 
 
+_SCHEMES = (
+    ("SMPLX", "SMPL-X", "pelvis, left_hip, ..."),
+    ("RIGIFY", "Rigify Metarig", "spine, thigh.L, ..."),
+    ("RIGIFY_DEF", "Rigify Deform", "DEF-spine, DEF-thigh.L, ..."),
+    ("MIXAMO", "Mixamo", "mixamorig:Hips, mixamorig:LeftUpLeg, ..."),
+    ("UNREAL", "Unreal Mannequin", "pelvis, thigh_l, ..."),
+    ("VRM", "VRM Humanoid", "hips, leftUpperLeg, ..."),
+)
+SCHEME_LABELS = {name: label for name, label, _ in _SCHEMES}
+"""Naming scheme -> its name for people."""
+
+
 class HUMANREF_OT_rename_bones(ExplainedOperator, bpy.types.Operator):
     """Name the bones as another tool expects them; weights and animation follow"""
 
@@ -58,19 +71,12 @@ class HUMANREF_OT_rename_bones(ExplainedOperator, bpy.types.Operator):
     scheme: EnumProperty(
         name="Names",
         description="Naming scheme",
-        items=(
-            ("SMPLX", "SMPL-X", "pelvis, left_hip, ..."),
-            ("RIGIFY", "Rigify Metarig", "spine, thigh.L, ..."),
-            ("RIGIFY_DEF", "Rigify Deform", "DEF-spine, DEF-thigh.L, ..."),
-            ("MIXAMO", "Mixamo", "mixamorig:Hips, mixamorig:LeftUpLeg, ..."),
-            ("UNREAL", "Unreal Mannequin", "pelvis, thigh_l, ..."),
-            ("VRM", "VRM Humanoid", "hips, leftUpperLeg, ..."),
-        ),
+        items=_SCHEMES,
     )
 
     def run(self, context: bpy.types.Context) -> None:
         changed = rename_bones(active_character(context), self.scheme)
-        self.report({"INFO"}, f"{changed} bones renamed")
+        self.report({"INFO"}, rpt_("{} bones renamed").format(changed))
 
 
 class HUMANREF_OT_show_texture(ExplainedOperator, bpy.types.Operator):
@@ -143,7 +149,7 @@ class HUMANREF_OT_export_glb(_Export, bpy.types.Operator):
 
     def run(self, context: bpy.types.Context) -> None:
         path = export_glb(self.objects(context), self.filepath, overwrite=self.overwrite)
-        self.report({"INFO"}, f"Wrote {path.name}")
+        self.report({"INFO"}, rpt_("Wrote {}").format(path.name))
 
 
 class HUMANREF_OT_export_fbx(_Export, bpy.types.Operator):
@@ -158,7 +164,7 @@ class HUMANREF_OT_export_fbx(_Export, bpy.types.Operator):
 
     def run(self, context: bpy.types.Context) -> None:
         path = export_fbx(self.objects(context), self.filepath, overwrite=self.overwrite)
-        self.report({"INFO"}, f"Wrote {path.name}")
+        self.report({"INFO"}, rpt_("Wrote {}").format(path.name))
 
 
 CLASSES = (
