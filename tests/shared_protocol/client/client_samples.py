@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 from shared_protocol.documents import BodyTemplate, CharacterData
@@ -17,6 +19,17 @@ POSE = Pose(
 CAMERA = Camera(pixels_per_metre=300.0, center_u=50.0, center_v=60.0)
 PHOTO = PhotoInfo(width=100, height=120, sha256="0" * 64)
 FIT = Fit(reprojection_error_px=3.0, silhouette_iou=0.9, seconds=0.1)
+
+RUN_JSON = json.dumps(
+    {
+        "seconds": 12.0,
+        "stages": {"optimization": 8.0, "meshing": 2.0},
+        "peak_memory_mb": 900.0,
+        "guidance": "mirror baseline",
+        "warnings": ["Something to know."],
+        "results": {"faces": 7, "joints": 55, "height_m": 1.75},
+    }
+).encode()
 
 
 def template(vertices: int = 40) -> BodyTemplate:

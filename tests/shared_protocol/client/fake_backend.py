@@ -403,7 +403,7 @@ class FakeBackend:
                 character=self.store.keep(pack_character(samples.character())),
                 files={
                     "character.glb": self.store.keep(b"glb" * 1_000_000),
-                    "run.json": self.store.keep(b"{}"),
+                    "run.json": self.store.keep(samples.RUN_JSON),
                 },
                 faces=7,
             )

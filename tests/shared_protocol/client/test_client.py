@@ -83,7 +83,7 @@ def test_a_character_with_its_files_and_the_mesh_as_it_grows(
         for name in ("vertices", "faces", "colors", "skin_weights"):
             np.testing.assert_array_equal(getattr(result.character, name), getattr(expected, name))
         assert result.files["character.glb"].read_bytes() == b"glb" * 1_000_000
-        assert result.files["run.json"].read_bytes() == b"{}"
+        assert result.files["run.json"].read_bytes() == samples.RUN_JSON
         request = backend.store.jobs[job_id].request
         assert isinstance(request, Submit)
         assert (request.photo_name, request.preset, request.seed) == ("me.png", "draft", 4)
