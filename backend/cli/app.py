@@ -57,6 +57,10 @@ def run_command(command: Command) -> dict[str, Any]:
         from backend.cli.keys_command import run_keys
 
         return run_keys(command)
+    if command.remote.server is not None or command.remote.key is not None:
+        from backend.cli.server_command import run_on_server
+
+        return run_on_server(command)
     if isinstance(command, Estimate):
         from backend.cli.estimate_command import run_estimate
 

@@ -64,6 +64,16 @@ class Providers:
     """Front and back normal maps: body, marigold."""
 
 
+@dataclass(frozen=True)
+class AtServer:
+    """Have a running `humanref serve` do the work, on this computer or another one."""
+
+    server: Annotated[str | None, optional("CONNECTION")] = None
+    """Its connection file, or "local" for the one of this computer."""
+    key: Annotated[Path | None, optional("FILE")] = None
+    """Your secret key file from `humanref keys`, for a server on another computer."""
+
+
 PhotoPath = Annotated[Positional[Path], arg(name="photo", metavar="PHOTO")]
 
 
@@ -105,6 +115,7 @@ class Generate:
     your_own: YourOwn = dataclasses.field(default_factory=YourOwn)
     body: BodyChoice = dataclasses.field(default_factory=BodyChoice)
     providers: Providers = dataclasses.field(default_factory=Providers)
+    remote: AtServer = dataclasses.field(default_factory=AtServer)
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,7 @@ class Estimate:
     your_own: YourOwn = dataclasses.field(default_factory=YourOwn)
     body: BodyChoice = dataclasses.field(default_factory=BodyChoice)
     providers: Providers = dataclasses.field(default_factory=Providers)
+    remote: AtServer = dataclasses.field(default_factory=AtServer)
 
 
 @dataclass(frozen=True)
