@@ -31,6 +31,8 @@ from backend.fitting.pose_schema import PoseFile
 from backend.geometry.frames import CropFrame, PhotoCamera
 from backend.meshing.color_fit import FrontPicture
 from backend.meshing.mesh import extract_mesh, preview_mesh
+from backend.meshing.photo_view import PhotoView
+from backend.meshing.texture import bake_texture
 from backend.optimization.loop import FieldOptimizer, FitSummary
 from backend.optimization.problem import FitStart, build_problem, frame_person, photo_trust
 from backend.perception.overrides import Overrides, read_caption
@@ -227,6 +229,11 @@ def generate(
         )
     with stage("rigging", on_event):
         character, place = scale_to_height(rig(mesh, body), settings.height_cm / 100.0)
+    if settings.meshing.texture:
+        with stage("texture", on_event):
+            view = PhotoView(subject.photo.rgb, subject.mask, estimated.fit.camera)
+            baked = bake_texture(mesh, settings.meshing.texture, view)
+            character = replace(character, uv=baked.uv, texture=baked.image)
     told = {
         "normals": f"{normals.provider}: {why_normals}",
         "guidance": start.problem.guidance.description,

@@ -16,7 +16,15 @@ from tyro.conf import Positional, arg
 from backend.cli.fields import Flag, optional
 from backend.cli.serve_arguments import Keys, Serve
 from backend.errors import HumanRefError
-from backend.settings import Device, GenerateSettings, Guidance, Preset, preset_settings
+from backend.settings import (
+    MAX_TEXTURE,
+    MIN_TEXTURE,
+    Device,
+    GenerateSettings,
+    Guidance,
+    Preset,
+    preset_settings,
+)
 
 MIN_HEIGHT_CM, MAX_HEIGHT_CM = 30.0, 300.0
 MIN_FACES = 1000
@@ -87,7 +95,7 @@ class Generate:
     photo: PhotoPath
     """Photo of a whole person (PNG, JPEG, WebP, TIFF ...)."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
-    """The character: .glb (skinned), .ply or .obj (still, as in the photo)."""
+    """The character: .glb (skinned, textured), .ply or .obj (still, vertex colours)."""
     artifacts: Annotated[Path | None, optional("DIR")] = None
     """Also keep the mesh, pose, masks, pictures and run.json in this folder."""
     preset: Preset = "standard"
@@ -104,6 +112,8 @@ class Generate:
     """auto takes a GPU where one answers."""
     faces: Annotated[int | None, optional("N")] = None
     """Triangles of the character, instead of the preset's."""
+    texture: Annotated[int | None, optional("N")] = None
+    """Side of its texture in pixels, instead of the preset's; 0 for vertex colours alone."""
     steps: Annotated[int | None, optional("N")] = None
     """Optimisation steps, instead of the preset's."""
     resume: Flag = False
@@ -186,6 +196,9 @@ def generate_settings(args: Generate) -> GenerateSettings:
     check_height(args.body.height_cm)
     if args.faces is not None and args.faces < MIN_FACES:
         raise _out_of_range("--faces", args.faces, f"{MIN_FACES} or more")
+    if args.texture and not MIN_TEXTURE <= args.texture <= MAX_TEXTURE:
+        wanted = f"0, or {MIN_TEXTURE} to {MAX_TEXTURE}"
+        raise _out_of_range("--texture", args.texture, wanted)
     if args.steps is not None and args.steps < 1:
         raise _out_of_range("--steps", args.steps, "1 or more")
     if not 0 <= args.seed < 2**63:
@@ -195,6 +208,8 @@ def generate_settings(args: Generate) -> GenerateSettings:
         settings = replace(settings, optimization=replace(settings.optimization, steps=args.steps))
     if args.faces is not None:
         settings = replace(settings, meshing=replace(settings.meshing, faces=args.faces))
+    if args.texture is not None:
+        settings = replace(settings, meshing=replace(settings.meshing, texture=args.texture))
     return replace(
         settings,
         guidance=args.guidance,

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from backend.geometry.frames import CropFrame
-from backend.optimization.targets import CropMaps, FrontTargets, clean_edges, crop_map
+from backend.geometry.resampling import crop_map
+from backend.optimization.targets import CropMaps, FrontTargets, clean_edges
 from backend.perception.subject import NormalMaps
 
 
