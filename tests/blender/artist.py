@@ -73,7 +73,11 @@ class Artist:
     def start_backend(self, seconds: float = 60) -> None:
         """Press Start; wait for a connection and a warm worker."""
         assert bpy.ops.humanref.start_backend() == {"FINISHED"}
-        self.wait(lambda: self.session.link.connected, "the backend", seconds)
+        self.wait(self._warm, "the backend", seconds)
+
+    def _warm(self) -> bool:
+        link = self.session.link
+        return bool(link.connected and link.welcome.ready)
 
     def open_photo(self, path: Path = EXAMPLE) -> None:
         """Choose a photo from a file."""
