@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -82,7 +83,12 @@ class BackendOptions:
 def is_loopback(endpoint: str) -> bool:
     """Whether a ``tcp://`` endpoint stays on this computer."""
     host = (urlsplit(endpoint).hostname or "").lower()
-    return host in ("localhost", "::1") or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def problem_error(error: ProtocolError) -> ProblemError:

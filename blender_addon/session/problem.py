@@ -56,4 +56,4 @@ def mask_private_paths(text: str, home: Path | None = None) -> str:
         for written in {own, own.replace("\\", "/"), own.replace("\\", "\\\\")}:
             text = re.sub(re.escape(written) + r"(?=[\\/\s'\":;,.)\]]|$)", "~", text)
     # A backend elsewhere has homes of its own.
-    return re.sub(r"(?:/home/|/Users/|\b[A-Za-z]:\\+Users\\+)[^\\/\s'\":]+", "~", text)
+    return re.sub(r"(?:\b[A-Za-z]:[\\/]+Users[\\/]+|/home/|/Users/)[^\\/\s'\":]+", "~", text)
