@@ -1,5 +1,6 @@
 """What a message may not be and in which words it is refused; versions beside each other."""
 
+import time
 from typing import Any
 
 import attrs
@@ -293,3 +294,19 @@ def test_an_error_of_any_length_fits() -> None:
 
 def test_the_version_frame_is_the_documented_one() -> None:
     assert VERSION_FRAME == b"HR1"
+
+
+def test_requests_have_shorter_headers() -> None:
+    assert LIMITS.of_requests == attrs.evolve(LIMITS, header_bytes=LIMITS.request_bytes)
+    assert Limits(header_bytes=100).of_requests.header_bytes == 100
+    # Every message of a client fits with room to spare.
+    for envelope in envelopes().values():
+        assert len(encode(envelope, LIMITS.of_requests)[1]) < LIMITS.request_bytes / 4
+
+
+def test_the_costliest_request_is_read_in_no_time() -> None:
+    header = msgpack.packb({"type": "ping", "msg_id": "a", "content": {"x": [[{}] * 9999] * 6}})
+    begin = time.thread_time()
+    decode([VERSION_FRAME, header], LIMITS.of_requests)
+    assert len(header) > 0.9 * LIMITS.request_bytes
+    assert time.thread_time() - begin < 0.1
