@@ -11,7 +11,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from ..scene.character import import_character
 from ..scene.collections import name_of_photo, new_collection
 from ..scene.errors import SceneError
-from ..scene.live_mesh import LiveMesh
+from ..scene.live_mesh import LiveMesh, find_live
 from ..scene.photo_camera import look_through, match_camera
 from ..scene.posing import mark_proposed
 from ..scene.rig import apply_pose, build_body, find_rigs, read_camera
@@ -133,6 +133,10 @@ class Arrivals:
         self._live.clear()
         self._hid_body.clear()
         self._jobs.reload()
+        for scene in bpy.data.scenes:
+            # Saved while it grew; a job that still runs grows a new one.
+            for left in find_live(scene):
+                bpy.data.meshes.remove(left.data)
 
     def after_undo(self) -> None:
         """Undo knows nothing of jobs."""
