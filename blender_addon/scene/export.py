@@ -39,6 +39,8 @@ def export_glb(
             check_existing=False,
             export_format="GLB",
             use_selection=True,
+            # Other scenes of the file have selections of their own.
+            use_active_scene=True,
             export_yup=True,
             export_skins=True,
             # Otherwise joints are written at rest, and the file shows another pose than the scene.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import bpy
 
@@ -106,11 +106,31 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object | None = N
         region.view_perspective = "CAMERA"
         # The whole frame with a little margin, in the middle.
         region.view_camera_zoom, region.view_camera_offset = 0.0, (0.0, 0.0)
-        if space.shading.type == "SOLID":
-            space.shading.color_type = "VERTEX"
-        area.tag_redraw()
+        _show_colors(area, "VERTEX")
         turned += 1
     return turned
+
+
+def show_colors(context: bpy.types.Context, kind: Literal["VERTEX", "TEXTURE"]) -> int:
+    """Let solid shading show vertex colours or textures in every 3D view of the window.
+
+    Returns:
+        How many views were changed; 0 in background mode.
+    """
+    screen = context.window.screen if context.window else None
+    views = [area for area in screen.areas if area.type == "VIEW_3D"] if screen else []
+    for area in views:
+        _show_colors(area, kind)
+    return len(views)
+
+
+def _show_colors(area: bpy.types.Area, kind: str) -> None:
+    shading = area.spaces.active.shading
+    if shading.type == "SOLID":
+        shading.color_type = kind
+        # Solid shading's highlights make every cloth look like leather.
+        shading.show_specular_highlight = False
+    area.tag_redraw()
 
 
 def _place(camera: bpy.types.Object, view: Camera, width: int, height: int) -> None:

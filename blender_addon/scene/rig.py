@@ -38,7 +38,7 @@ __all__ = [
     "skinned_mesh",
 ]
 
-_SKIN: Final = (0.32, 0.62, 0.95, 0.55)
+_SKIN: Final = (0.32, 0.62, 0.95, 0.42)
 
 
 @frozen(kw_only=True, eq=False)

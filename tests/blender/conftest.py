@@ -29,14 +29,23 @@ else:
     for name in ("blender", "runtime", "data"):
         (SCRATCH / name).mkdir(mode=0o700)
 
+    from scene_fixtures import data  # noqa: F401
+
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if "SCRATCH" in globals():
         shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
-def addon_zip() -> Path:
+def pytest_sessionstart(session: pytest.Session) -> None:
+    # Before the test modules are imported: the extension's wheels are theirs to import as well.
+    if "SCRATCH" in globals():
+        from installed import install
+
+        install(built_zip())
+
+
+def built_zip() -> Path:
     """The extension for this system, as `make addon` left it."""
     system = {"linux": "linux_x64", "darwin": "macos_*", "win32": "windows_x64"}[sys.platform]
     found = sorted((REPOSITORY / "build" / "addon").glob(f"humanref-*-{system}.zip"))
@@ -45,11 +54,17 @@ def addon_zip() -> Path:
 
 
 @pytest.fixture(scope="session")
-def addon(addon_zip: Path) -> Iterator[ModuleType]:
-    """The installed and enabled add-on's package, disabled again at the end."""
-    from installed import disable, install
+def addon_zip() -> Path:
+    """The extension for this system, as `make addon` left it."""
+    return built_zip()
 
-    yield install(addon_zip)
+
+@pytest.fixture(scope="session")
+def addon() -> Iterator[ModuleType]:
+    """The installed and enabled add-on's package, disabled again at the end."""
+    from installed import disable, enabled
+
+    yield enabled()
     # Blender 4.2 crashes and 4.5 hangs at exit while one of our classes is registered.
     disable()
 

@@ -78,7 +78,8 @@ def _template(body) -> dict[str, np.ndarray]:
 
 def _pose(body, rng: np.random.Generator) -> BodyPose:
     full_pose = rng.normal(0.0, 0.35, (N_JOINTS, 3))
-    full_pose[0] = rng.normal(0.0, 1.2, 3)
+    # Any way round, but short of half a turn: there two axis-angles say the same.
+    full_pose[0] *= rng.uniform(1.0, 3.0) / np.linalg.norm(full_pose[0])
     return BodyPose(
         betas=rng.normal(0.0, 1.0, body.n_betas).astype(np.float32),
         full_pose=full_pose.astype(np.float32),
