@@ -139,8 +139,13 @@ class Arrivals:
                 bpy.data.meshes.remove(left.data)
 
     def after_undo(self) -> None:
-        """Undo knows nothing of jobs."""
+        """Undo knows nothing of jobs, and brings back what grew while an older step was made."""
         self._jobs.restore()
+        growing = [live.object for live in self._live.values()]
+        for scene in bpy.data.scenes:
+            for left in find_live(scene):
+                if left not in growing:
+                    bpy.data.meshes.remove(left.data)
 
     @contextmanager
     def _delivery(self, job_id: str, step: str) -> Iterator[tuple[bpy.types.Scene, SceneJob]]:

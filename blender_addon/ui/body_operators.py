@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_tip as tip_
 from bpy.props import BoolProperty, EnumProperty
 
 from ..scene.posing import mirror, reset_limb, selected_joints, set_preset
@@ -148,12 +149,12 @@ class HUMANREF_OT_show_body(ExplainedOperator, bpy.types.Operator):
 def _need_other_rig(context: bpy.types.Context) -> str:
     candidate = context.view_layer.objects.active
     if candidate is None or candidate.type != "ARMATURE":
-        return "Select an armature"
+        return tip_("Select an armature")
     if candidate == own_rig_of(context.scene):
-        return "This armature is in use already"
+        return tip_("This armature is in use already")
     if candidate in find_rigs(context.scene) or can_adopt(candidate):
         return ""
-    return "The selected armature has no SMPL-X bones"
+    return tip_("The selected armature has no SMPL-X bones")
 
 
 class HUMANREF_OT_use_armature(ExplainedOperator, bpy.types.Operator):
