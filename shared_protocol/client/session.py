@@ -96,9 +96,9 @@ class Session:
             if now < self._retry_at:
                 return self._retry_at
             self._open(now)
-        if self._retry_at is None and (trouble := self._link.trouble()) is not None:
+        elif (trouble := self._link.trouble()) is not None:
             self._lose(trouble, now)
-        if self._retry_at is None and now - self._heard["control"] > self._timing.silent_after:
+        elif now - self._heard["control"] > self._timing.silent_after:
             self._lose(_SILENT, now)
         if self.refusal is not None or self._retry_at is not None:
             return self._retry_at or float("inf")
@@ -189,10 +189,7 @@ class Session:
             self._token = "" if connection.server_key else connection.token
             self._link.open(connection, self._keys)
         except ProtocolError as error:
-            if error.code in _FINAL:
-                self._refuse(error.as_error())
-            else:
-                self._lose(error.as_error(), now)
+            self._lose(error.as_error(), now)
             return
         self._greet("control", now)
 
@@ -232,6 +229,9 @@ class Session:
             self._on_ready(self._welcome, True)
 
     def _lose(self, error: Error, now: float) -> None:
+        if error.code in _FINAL:
+            self._refuse(error)
+            return
         self.ready = False
         self._link.close()
         wait = self._backoff.next()
