@@ -17,6 +17,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(Path(__file__).parent))
+EXIT_STATUS = pytest.StashKey[int]()
 
 if importlib.util.find_spec("bpy") is None:
     collect_ignore_glob = ["*"]
@@ -32,9 +33,24 @@ else:
     from scene_fixtures import data  # noqa: F401
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if "SCRATCH" in globals():
-        shutil.rmtree(SCRATCH, ignore_errors=True)
+    if "SCRATCH" not in globals():
+        return
+    import bpy
+
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+    if bpy.app.version < (4, 3):
+        # As a module, 4.2 crashes at exit once its own glTF exporter has run, with no add-on as well.
+        # test_installed.py looks at our exits in processes of their own.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash.get(EXIT_STATUS, 3))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -123,7 +123,7 @@ class Steps:
         )
         self.wait(f"len({found})", 180)
         self.picture("blender-5-result")
-        self._panel.press('humanref.rest_pose(pose=')
+        self._panel.press("humanref.rest_pose(pose=")
         time.sleep(0.3)
         self.picture("blender-6-rest-pose")
 
