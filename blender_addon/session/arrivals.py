@@ -78,6 +78,8 @@ class Arrivals:
         Raises:
             ProblemError: the body cannot be built.
         """
+        if self._is_delivered(event.job_id):
+            return
         with self._delivery(event.job_id, "HumanRef: Body") as (scene, job):
             rig = scene.objects.get(job.rig_name) if job.rig_name else None
             told = event.proposed
@@ -123,6 +125,8 @@ class Arrivals:
         """
         self._remove_live(event.job_id)
         self._hid_body.discard(event.job_id)
+        if self._is_delivered(event.job_id):
+            return
         with self._delivery(event.job_id, "HumanRef: Import Character") as (scene, job):
             hide_body(scene, hidden=True)
             import_character(bpy.context, event.character, photo_collection(scene, job.photo_name))
@@ -146,6 +150,11 @@ class Arrivals:
             for left in find_live(scene):
                 if left not in growing:
                     bpy.data.meshes.remove(left.data)
+
+    def _is_delivered(self, job_id: str) -> bool:
+        """Whether the scene has it: after a reconnect the same result may arrive again."""
+        found = self._jobs.find(job_id)
+        return found is not None and found[1].delivered
 
     @contextmanager
     def _delivery(self, job_id: str, step: str) -> Iterator[tuple[bpy.types.Scene, SceneJob]]:
