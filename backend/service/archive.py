@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.service.blobs import BlobStore
+from backend.service.blobs import BlobStore, disk_error
 from backend.service.event_log import EventLog
-from backend.service.folders import DataFolder, make_private
+from backend.service.folders import DataFolder
 from backend.service.job_store import JobRecord, JobStore
 from backend.service.jobs import Job
 from backend.service.requests import needed_blobs
@@ -43,7 +43,7 @@ class Archive:
         self._store.close()
 
     def load(self) -> list[Job]:
-        """All jobs that are kept, oldest first."""
+        """All jobs that are kept, oldest first. Raises HumanRefError ``store_unreadable``."""
         return [
             Job(record, EventLog(record.seq, self._store.events(record.uid)))
             for record in self._store.load()
@@ -61,7 +61,10 @@ class Archive:
         blobs = list(needed_blobs(record.request))
         for blob in blobs:
             self._blobs.path(record.owner, blob)
-        make_private(self._folder.job(record.uid))
+        try:
+            self._folder.job(record.uid).mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise disk_error(error) from error
         self._store.insert(record, {blob.sha256 for blob in blobs})
         return record
 
@@ -80,9 +83,11 @@ class Archive:
             HumanRefError: ``disk_full``, ``unwritable``, ``write_failed``.
         """
         for file in files:
-            # Two files may have the same content: the first has taken the name.
             if file.path.exists():
                 self._blobs.adopt(record.owner, file.blob, file.path)
+            else:
+                # Two files may have the same content: the first has taken the name.
+                self._blobs.path(record.owner, file.blob)
         self._store.update(record, {file.blob.sha256 for file in files})
         self._clear(record.uid)
 

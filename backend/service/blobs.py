@@ -14,7 +14,7 @@ from pathlib import Path
 
 from backend.errors import HumanRefError
 from backend.files import is_disk_full, write_error
-from backend.service.folders import make_private, owner_folder_name
+from backend.service.folders import owner_folder_name
 from shared_protocol.errors import BLOB_DIGEST, BLOB_MISSING, MALFORMED, TOO_LARGE, ProtocolError
 from shared_protocol.limits import Limits
 from shared_protocol.messages import BlobRef
@@ -109,13 +109,13 @@ class BlobStore:
             HumanRefError: ``disk_full``, ``unwritable``, ``write_failed``.
         """
         place = self.place(owner, blob.sha256)
-        make_private(place.parent)
         try:
+            _make_folder(place.parent)
             os.replace(file, place)
             # Results count from now for the retention, also where they are as old as the model.
             os.utime(place)
         except OSError as error:
-            raise write_error(error, place) from error
+            raise disk_error(error) from error
 
     def delete(self, owner: str, sha256: str) -> int:
         """Delete a blob; the bytes that this set free."""
@@ -146,14 +146,14 @@ class BlobStore:
                         _remove(path)
 
     def _append(self, part: Path, data: bytes | memoryview, present: int) -> None:
-        make_private(part.parent)
         try:
+            _make_folder(part.parent)
             with part.open("ab") as file:
                 file.write(data)
         except OSError as error:
             with suppress(OSError):
                 os.truncate(part, present)
-            raise _upload_error(error, part) from error
+            raise disk_error(error) from error
 
     def _finish(self, part: Path, whole: Path, blob: BlobRef) -> None:
         try:
@@ -163,7 +163,7 @@ class BlobStore:
                 os.replace(part, whole)
                 return
         except OSError as error:
-            raise _upload_error(error, part) from error
+            raise disk_error(error) from error
         _remove(part)
         raise ProtocolError(
             BLOB_DIGEST,
@@ -182,7 +182,11 @@ def _remove(path: Path) -> int:
     return size
 
 
-def _upload_error(error: OSError, path: Path) -> HumanRefError:
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def disk_error(error: OSError) -> HumanRefError:
     """A failed write in words that name no folder of the server."""
     if is_disk_full(error):
         return HumanRefError(
@@ -191,7 +195,7 @@ def _upload_error(error: OSError, path: Path) -> HumanRefError:
             "Free some space there, or forget old jobs, and try again.",
             retryable=True,
         )
-    known = write_error(error, path)
+    known = write_error(error, Path())
     return HumanRefError(
         known.code, "The server cannot write to its data folder.", "Check its rights and disk."
     )

@@ -4,53 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-from backend.errors import HumanRefError
-from backend.service.archive import Archive, Freed
+from backend.service.archive import Freed
+from backend.service.audience import Audience
+from backend.service.failures import as_error, died
 from backend.service.folders import DataFolder
-from backend.service.job_store import JobRecord
 from backend.service.jobs import Ending, Job
-from backend.service.lanes import Failure, Lane
+from backend.service.lanes import Failure
+from backend.service.ledger import Ledger
 from backend.service.logs import ServiceLog
 from backend.service.options import ServeOptions
 from backend.service.worker_handle import WorkerHandle
 from backend.service.worker_messages import (
+    Began,
     Failed,
     Finished,
     FromWorker,
     LaneName,
     Previewed,
-    PreviewMesh,
     RunJob,
     StopJob,
     Stopped,
     Told,
 )
 from backend.service.workers import Workers
-from shared_protocol.errors import INTERNAL, WORKER_DIED, Error, ProtocolError
-from shared_protocol.messages import CancelOutcome, Notice, PoseProposed, Progress, Result
+from shared_protocol.errors import WORKER_DIED, Error
+from shared_protocol.messages import CancelOutcome, Notice, Progress
 
 _MOST_ATTEMPTS = 5
 """Starts of one job, over all restarts of the server: a job that kills the machine ends some time."""
-
-JobEnd = PoseProposed | Result | Error
-
-
-class Audience(Protocol):
-    """Who is told of jobs (the server's sessions)."""
-
-    def told(self, job: Job, content: Progress | Notice, seq: int) -> None:
-        """A job told something."""
-
-    def shown(self, job: Job, mesh: PreviewMesh) -> None:
-        """A job has a newer preview."""
-
-    def ended(self, job: Job) -> None:
-        """A job is done, failed or cancelled."""
-
-    def resumed(self, job: Job) -> None:
-        """A job went back to its queue to be taken up again."""
 
 
 class Dispatcher:
@@ -60,13 +42,12 @@ class Dispatcher:
         self,
         options: ServeOptions,
         folder: DataFolder,
-        archive: Archive,
-        lane: Lane,
+        ledger: Ledger,
         log: ServiceLog,
         audience: Audience,
     ) -> None:
-        self._options, self._folder, self._archive = options, folder, archive
-        self._disk, self._log, self._audience = lane, log, audience
+        self._options, self._folder, self._ledger = options, folder, ledger
+        self._log, self._audience = log, audience
         self.workers: Workers
         self.jobs: dict[str, Job] = {}
         self._queues: dict[LaneName, list[Job]] = {"interactive": [], "batch": []}
@@ -84,7 +65,7 @@ class Dispatcher:
             # Numbers given out just before a kill may not be on disk: leave them behind.
             job.log.seq += 1000
             if job.record.attempts >= _MOST_ATTEMPTS:
-                self._end(job, "failed", _died("The server stopped every time it worked on this."))
+                self._end(job, "failed", died("The server stopped every time it worked on this."))
                 continue
             running = job.record.state == "running"
             job.change(state="queued")
@@ -187,10 +168,12 @@ class Dispatcher:
     def hear(self, worker: WorkerHandle, message: FromWorker) -> None:
         """A worker said something."""
         job = worker.job
-        if isinstance(message, Told | Previewed | Finished | Failed | Stopped):
+        if isinstance(message, Began | Told | Previewed | Finished | Failed | Stopped):
             if job is None or job.uid != message.uid:
                 return
-            if isinstance(message, Told):
+            if isinstance(message, Began):
+                job.began = True
+            elif isinstance(message, Told):
                 self.tell(job, message.content)
             elif isinstance(message, Previewed):
                 if not job.ending:
@@ -214,14 +197,13 @@ class Dispatcher:
         """Number, keep and pass on what a job says."""
         event, dropped = job.log.add(content)
         self._audience.told(job, content, event.seq)
-        uid = job.uid
-        self._disk.do(lambda: self._archive.log(uid, [event], dropped), self._logged)
+        self._ledger.tell(job, event, dropped)
 
     def save_dirty(self) -> None:
         """Try again to write down what a full disk refused."""
         for job in self.jobs.values():
             if job.dirty:
-                self._save(job)
+                self._ledger.save(job)
 
     # -- inside -------------------------------------------------------------------------------------
 
@@ -234,6 +216,7 @@ class Dispatcher:
     def _start(self, job: Job, worker: WorkerHandle) -> None:
         resume = job.record.attempts > 0
         job.change(state="running", attempts=job.record.attempts + 1)
+        job.began = False
         worker.state, worker.job = "busy", job
         self._log.event("job_started", job=job.uid, kind=job.kind, attempt=job.record.attempts)
         record = job.record
@@ -241,19 +224,21 @@ class Dispatcher:
             RunJob(
                 uid=job.uid,
                 request=record.request,
-                files=self._archive.files(record),
+                files=self._ledger.files(record),
                 folder=self._folder.job(job.uid),
                 resume=resume,
             )
         )
-        self._save(job)
+        self._ledger.save(job)
 
     def _stop(self, job: Job, why: Ending, grace: float) -> None:
-        worker = self._worker_of(job)
-        if worker is None or (job.ending and why == "cancel"):
+        if job.ending:
             return
-        if not (job.ending == "cancel" and why == "shutdown"):
-            job.ending = why
+        job.ending = why
+        worker = self._worker_of(job)
+        if worker is None:
+            # Its worker has just died: what becomes of it is being looked up.
+            return
         worker.kill_at = time.monotonic() + grace
         worker.send(StopJob(job.uid))
 
@@ -298,21 +283,18 @@ class Dispatcher:
                 return
             if isinstance(outcome, Failure):
                 self._log.failure("results_not_kept", outcome.error)
-                self._end(job, "failed", _as_error(outcome.error))
+                self._end(job, "failed", as_error(outcome.error))
                 return
             job.record = record
             self._ended(job)
 
-        self._disk.do(lambda: self._archive.finish(record, message.files), settled)
+        self._ledger.settle(record, message.files, settled)
 
     def _end(self, job: Job, state: str, error: Error | None = None) -> None:
         """Failed or cancelled."""
         job.log.seq += 1
         job.change(state=state, ended=time.time(), outcome=error)
-        record = job.record
-        self._disk.do(
-            lambda: self._archive.finish(record), lambda outcome: self._saved(job, outcome)
-        )
+        self._ledger.save(job)
         self._ended(job)
 
     def _ended(self, job: Job) -> None:
@@ -337,58 +319,40 @@ class Dispatcher:
     def _died(self, job: Job) -> None:
         """A worker died under a job that nobody stopped."""
         job.deaths += 1
-        uid = job.uid
-        again = job.deaths <= 1 and job.record.attempts < _MOST_ATTEMPTS
+        again = job.record.attempts < _MOST_ATTEMPTS and (job.deaths <= 1 or not job.began)
 
         def known(outcome: bool | Failure) -> None:
-            if job.ending:
+            if job.ending or self.stopping:
                 self._stopped(job)
-            elif outcome is True and again and not self.stopping:
+            elif again and (outcome is True or not job.began):
                 job.change(state="queued")
                 self._queues[job.lane].insert(0, job)
                 self.tell(
                     job,
                     Notice(
                         code=WORKER_DIED,
-                        message="The process that did the work died; it continues from its "
-                        "checkpoint.",
+                        message="The process that did the work died; a new one continues.",
                     ),
                 )
+                job.log.seq += 1
                 self._audience.resumed(job)
                 self.run()
             else:
-                self._end(job, "failed", _died("The process that did the work died."))
+                self._end(job, "failed", died("The process that did the work died."))
 
-        self._disk.do(lambda: self._archive.has_checkpoint(uid), known)
+        self._ledger.has_checkpoint(job.uid, known)
 
     def _fail_waiting(self, lane: LaneName) -> None:
         queue = self._queues[lane]
         while queue:
-            error = _died("The processes that do the work die as soon as they start.")
+            error = died("The processes that do the work die as soon as they start.")
             self._end(queue.pop(0), "failed", error)
-
-    def _save(self, job: Job) -> None:
-        record = job.record
-        self._disk.do(
-            lambda: self._archive.update(record), lambda outcome: self._saved(job, outcome)
-        )
-
-    def _saved(self, job: Job, outcome: Failure | None) -> None:
-        job.dirty = isinstance(outcome, Failure)
-        self._logged(outcome)
-
-    def _logged(self, outcome: Failure | None) -> None:
-        if isinstance(outcome, Failure):
-            self._log.failure("not_written", outcome.error)
 
     def _forget_ready(self) -> None:
         for each in [f for f in self._forgetting if not f.wait]:
             self._forgetting.remove(each)
             records = [self.jobs.pop(uid).record for uid in each.uids if uid in self.jobs]
-            self._delete(records, each.done)
-
-    def _delete(self, records: list[JobRecord], done: Callable[[Freed | Failure], None]) -> None:
-        self._disk.do(lambda: self._archive.delete(records), done)
+            self._ledger.delete(records, each.done)
 
 
 class _Forgetting:
@@ -398,27 +362,3 @@ class _Forgetting:
         self, uids: list[str], wait: set[str], done: Callable[[Freed | Failure], None]
     ) -> None:
         self.uids, self.wait, self.done = uids, wait, done
-
-
-def _died(message: str) -> Error:
-    return Error(
-        code=WORKER_DIED,
-        message=message,
-        hint="Try again; with less memory, use the draft preset.",
-        retryable=True,
-    )
-
-
-def _as_error(error: Exception) -> Error:
-    """A failure of the server's own work, for clients."""
-    if isinstance(error, ProtocolError):
-        return error.as_error()
-    if isinstance(error, HumanRefError):
-        return Error(
-            code=error.code, message=error.message, hint=error.hint, retryable=error.retryable
-        )
-    return Error(
-        code=INTERNAL,
-        message=f"Something went wrong in humanref ({type(error).__name__}).",
-        hint="The server's log has the details; please report them.",
-    )

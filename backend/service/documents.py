@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from backend.body.model import BodyModel
 from backend.body.pose import BodyPose
+from backend.export.pictures import png_bytes
 from backend.fitting.pose_schema import PoseFile
 from backend.fitting.report import FitReport
 from backend.geometry.frames import PhotoCamera
@@ -121,7 +122,7 @@ def heaviest(weights: Float[np.ndarray, "v 55"], count: int) -> tuple[np.ndarray
 def character_data(name: str, estimated: Estimate, result: GenerateResult) -> CharacterData:
     """A finished character for a client's scene."""
     character = result.character
-    mesh = character.mesh
+    mesh, uv, texture = character.mesh, character.uv, character.texture
     return CharacterData(
         name=name,
         pose=wire_pose(character.pose),
@@ -135,7 +136,8 @@ def character_data(name: str, estimated: Estimate, result: GenerateResult) -> Ch
         skin_weights=character.weights.astype(np.float32),
         rest_joints=character.rest_joints.astype(np.float32),
         joints=character.joints.astype(np.float32),
-        uv=np.zeros((0, 2), np.float32),
+        uv=np.zeros((0, 2), np.float32) if uv is None else uv.astype(np.float32),
+        texture=b"" if texture is None else png_bytes(texture),
     )
 
 

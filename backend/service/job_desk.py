@@ -168,7 +168,12 @@ class JobDesk:
     def _forget(self, asked: Asked) -> None:
         owner = asked.session.owner
         everything = not asked.job_id
-        uids = [job.uid for job in self._jobs_of(owner)] if everything else [self._known(asked).uid]
+        if everything:
+            uids = [job.uid for job in self._jobs_of(owner)]
+        else:
+            check_job_id(asked.job_id)
+            # Asked again because the answer was lost, it is gone already: that is no error.
+            uids = [uid for uid in (self._uid(asked),) if uid in self._dispatcher.jobs]
 
         def forgotten(outcome: Freed | Failure) -> None:
             for uid in uids:

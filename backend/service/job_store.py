@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from backend.errors import HumanRefError
 from shared_protocol.content import from_tree, to_tree
-from shared_protocol.errors import Error
+from shared_protocol.errors import Error, ProtocolError
 from shared_protocol.limits import Limits
 from shared_protocol.messages import (
     Estimate,
@@ -91,11 +91,7 @@ class JobStore:
             elif version != _VERSION:
                 raise sqlite3.DatabaseError(f"its version is {version}")
         except (sqlite3.Error, OSError) as error:
-            raise HumanRefError(
-                "store_unreadable",
-                f"The list of jobs in the data folder cannot be opened ({error}).",
-                "Move jobs.sqlite out of the data folder, or give another --data-dir.",
-            ) from error
+            raise _unreadable(error) from error
 
     def close(self) -> None:
         """Fold the write-ahead log into the file."""
@@ -151,7 +147,13 @@ class JobStore:
             )
 
     def load(self) -> list[JobRecord]:
-        """All jobs, oldest first."""
+        """All jobs, oldest first. Raises HumanRefError ``store_unreadable``."""
+        try:
+            return self._load()
+        except (sqlite3.Error, ProtocolError, KeyError) as error:
+            raise _unreadable(error) from error
+
+    def _load(self) -> list[JobRecord]:
         rows = self._db.execute(
             "SELECT uid, owner, job_id, kind, request, state, created, ended, attempts, seq, "
             "outcome_type, outcome FROM jobs ORDER BY created, uid"
@@ -227,6 +229,14 @@ class JobStore:
 
     def _unpack(self, data: bytes, cls: type[T]) -> T:
         return from_tree(unpack_tree(data, self._limits), cls, "A stored job")
+
+
+def _unreadable(error: Exception) -> HumanRefError:
+    return HumanRefError(
+        "store_unreadable",
+        f"The list of jobs in the data folder cannot be read ({error}).",
+        "Move jobs.sqlite out of the data folder, or give another --data-dir.",
+    )
 
 
 def _store_error(error: sqlite3.Error) -> HumanRefError:

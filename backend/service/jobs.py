@@ -32,6 +32,8 @@ class Job:
     """Why a running job was told to stop."""
     deaths: int = 0
     """Workers that died under it since the server started."""
+    began: bool = False
+    """Its worker has said so, this time."""
     settling: bool = False
     """The worker has given its answer, and that is being written down."""
     dirty: bool = False

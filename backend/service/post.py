@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from backend.errors import HumanRefError
+from backend.service.failures import as_error, is_known
 from backend.service.jobs import Job
-from backend.service.lanes import Failure
 from backend.service.logs import ServiceLog
 from backend.service.rates import TokenBucket
 from backend.service.sessions import Line, Session, Sessions
@@ -15,7 +14,7 @@ from backend.service.wire import Wire
 from backend.service.worker_messages import PreviewMesh
 from shared_protocol.arrays import Arrays
 from shared_protocol.codec import Envelope, MessageError, error_reply, reply
-from shared_protocol.errors import INTERNAL, Error, ProtocolError
+from shared_protocol.errors import Error, ProtocolError
 from shared_protocol.messages import (
     Content,
     JobStatus,
@@ -68,18 +67,9 @@ class Post:
 
     def in_words(self, error: Exception) -> Error:
         """Any exception as content of an ``error`` message."""
-        if isinstance(error, ProtocolError):
-            return error.as_error()
-        if isinstance(error, HumanRefError):
-            return Error(
-                code=error.code, message=error.message, hint=error.hint, retryable=error.retryable
-            )
-        self._log.failure("request_failed", error)
-        return Error(
-            code=INTERNAL,
-            message=f"Something went wrong in humanref ({type(error).__name__}).",
-            hint="The server's log has the details; please report them.",
-        )
+        if not is_known(error):
+            self._log.failure("request_failed", error)
+        return as_error(error)
 
     def welcome(self, line: Line, route: bytes, envelope: Envelope) -> None:
         """Send an answer to a greeting, made by its caller."""
@@ -137,12 +127,13 @@ class Viewers:
             self._show(session, job)
 
     def ended(self, job: Job) -> None:
-        """Say how it ended, then its state."""
+        """Say how it ended: with its outcome, or with its state where there is none."""
         self._newest.pop(job.uid, None)
         outcome = job.record.outcome
-        if isinstance(outcome, PoseProposed | Result | Error):
+        if isinstance(outcome, PoseProposed | Result):
             self._tell(job, outcome, job.log.seq)
-        self._tell(job, job.status(job.log.seq, 0), job.log.seq)
+        else:
+            self._tell(job, job.status(job.log.seq, 0), job.log.seq)
         for session in self._sessions.all():
             session.credits.pop(job.uid, None)
             session.shown.pop(job.uid, None)
@@ -176,14 +167,9 @@ class Viewers:
     def _tell(
         self,
         job: Job,
-        content: Progress | Notice | PoseProposed | Result | Error | JobStatus,
+        content: Progress | Notice | PoseProposed | Result | JobStatus,
         seq: int,
     ) -> None:
         for session in self._sessions.all():
             if job.uid in session.watched:
                 self._post.push(session, content, job.record.job_id, seq)
-
-
-def failed(outcome: object) -> Exception | None:
-    """The exception of a piece of work on a lane, if it failed."""
-    return outcome.error if isinstance(outcome, Failure) else None

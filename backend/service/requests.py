@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
+from backend.settings import MAX_TEXTURE, MIN_TEXTURE
 from shared_protocol.errors import MALFORMED, ProtocolError
 from shared_protocol.messages import BlobRef, Estimate, Submit
 
@@ -14,7 +15,6 @@ _JOB_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _HEIGHT_CM = (30.0, 300.0)
 _STEPS = (1, 100_000)
 _FACES = (1000, 2_000_000)
-_TEXTURE = (64, 8192)
 _PROMPT = 1000
 _PHOTO_NAME = 200
 
@@ -76,7 +76,7 @@ def check_request(request: JobRequest, guidances: tuple[str, ...], *, smplx: boo
     if request.faces is not None:
         _in_range("faces", request.faces, *_FACES)
     if request.texture:
-        _in_range("texture", request.texture, *_TEXTURE)
+        _in_range("texture", request.texture, MIN_TEXTURE, MAX_TEXTURE)
     if not 0 <= request.seed < 2**63:
         raise _out_of_range("seed", request.seed, "a whole number from 0 up")
     if len(request.prompt) > _PROMPT:
@@ -103,12 +103,12 @@ def needed_blobs(request: JobRequest) -> Iterator[BlobRef]:
             yield blob
 
 
-def _in_range(name: str, value: float, least: float, most: float) -> None:
+def _in_range(name: str, value: int | float, least: int | float, most: int | float) -> None:
     if not least <= value <= most:
         raise _out_of_range(name, value, f"{least:g} to {most:g}")
 
 
-def _out_of_range(name: str, value: float, wanted: str) -> ProtocolError:
+def _out_of_range(name: str, value: int | float, wanted: str) -> ProtocolError:
     return ProtocolError(
         "option_out_of_range", f"{name} {value:g} makes no sense.", f"Give {wanted}."
     )

@@ -17,6 +17,7 @@ from backend.service.dispatcher import Dispatcher
 from backend.service.folders import DataFolder
 from backend.service.job_desk import JobDesk
 from backend.service.lanes import Failure, Lane, Mailbox
+from backend.service.ledger import Ledger
 from backend.service.logs import ServiceLog
 from backend.service.options import ServeOptions
 from backend.service.post import Asked, Post, Viewers
@@ -28,7 +29,7 @@ from backend.service.worker import MakeRunner
 from backend.service.workers import Workers
 from backend.settings import Guidance
 from shared_protocol.connection import Connection
-from shared_protocol.errors import UNKNOWN_TYPE, ProtocolError
+from shared_protocol.errors import MALFORMED, ProtocolError
 from shared_protocol.messages import Bye, Ping, Pong
 from shared_protocol.version import PROTOCOL
 
@@ -68,7 +69,9 @@ class Server:
         self._sessions = Sessions(options)
         self._post = Post(self._wire, log)
         self._viewers = Viewers(self._sessions, self._post)
-        self.dispatcher = Dispatcher(options, folder, self._archive, self._disk, log, self._viewers)
+        self.dispatcher = Dispatcher(
+            options, folder, Ledger(self._archive, self._disk, log), log, self._viewers
+        )
         self.workers = Workers(
             options,
             make_runner,
@@ -191,7 +194,7 @@ class Server:
             self._sessions.close(asked.session)
         elif not (self._jobs.take(asked) if asked.line == "control" else self._data.take(asked)):
             raise ProtocolError(
-                UNKNOWN_TYPE,
+                MALFORMED,
                 f"A {asked.envelope.type} message has no place on the {asked.line} line.",
             )
 
@@ -201,8 +204,10 @@ class Server:
         """Do what is due without anybody asking; returns when there is more."""
         now = time.monotonic()
         due = self.dispatcher.tick(now)
-        if self._sessions or self.dispatcher.running() or self.dispatcher.queued():
+        if self.dispatcher.running() or self.dispatcher.queued():
             self._busy_at = now
+        # Connected clients ping: one that was killed keeps nobody up.
+        self._busy_at = max([self._busy_at, *(s.heard for s in self._sessions.all())])
         if now >= self._chores_at:
             self._chores_at = now + _CHORES_EVERY
             self._sessions.expire(now)

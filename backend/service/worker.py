@@ -13,11 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from backend.errors import Cancelled, HumanRefError
 from backend.service.logs import origin
 from backend.service.worker_messages import (
+    Began,
     Facts,
     Failed,
     Finished,
@@ -39,6 +40,7 @@ _NICE_BATCH = 5
 _LOG_BYTES = 200_000
 
 
+@runtime_checkable
 class JobRunner(Protocol):
     """What a worker does; ``PipelineRunner`` is the real one."""
 
@@ -68,7 +70,9 @@ def worker_main(
     _die_with_parent()
     _quiet(log)
     # The server decides when to stop; a Ctrl-C in its terminal reaches the whole process group.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A service manager sends SIGTERM to all processes at once; checkpoints would be lost.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if lane == "batch" and hasattr(os, "nice"):
         # Estimates and the server's answers go before a fit that takes a minute anyway.
         os.nice(_NICE_BATCH)
@@ -96,6 +100,7 @@ class _Worker:
 
     def _do(self, job: RunJob) -> FromWorker:
         known = names_of(job)
+        self._send(Began(job.uid))
         try:
             return self._runner.run(job, self._send, lambda: job.uid in self._stop)
         except Cancelled:

@@ -31,8 +31,16 @@ from shared_protocol.messages import BlobRef, BodyInfo, Maps, Result, Submit
 from shared_protocol.messages import Estimate as EstimateJob
 from shared_protocol.packing import pack_character, pack_template
 
-FILES = ("character.glb", "pose.json", "overlay.png", "turntable.png")
-"""Of :func:`backend.results.result_files`; ``run.json`` comes on top."""
+FILES = (
+    "character.glb",
+    "mesh.ply",
+    "pose.json",
+    "mask.png",
+    "regions.png",
+    "overlay.png",
+    "turntable.png",
+)
+"""Of :func:`backend.results.result_files`, what ``--artifacts`` keeps; ``run.json`` comes on top."""
 _CHECKPOINT_EVERY = 40
 """Steps: a killed process loses seconds, and one costs less than a step."""
 
@@ -185,6 +193,8 @@ def generate_settings(request: Submit) -> GenerateSettings:
     )
     if request.faces is not None:
         meshing = replace(meshing, faces=request.faces)
+    if request.texture is not None:
+        meshing = replace(meshing, texture=request.texture)
     return replace(
         settings,
         guidance=cast(Guidance, request.guidance),

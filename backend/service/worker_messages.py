@@ -83,6 +83,13 @@ class WarmingFailed:
 
 
 @dataclass(frozen=True)
+class Began:
+    """The job has reached the process: what happens from now on is the job's doing."""
+
+    uid: str
+
+
+@dataclass(frozen=True)
 class Told:
     """Progress or a notice of the running job."""
 
@@ -146,4 +153,4 @@ class Stopped:
 
 
 ToWorker = RunJob | StopJob | Quit
-FromWorker = Warm | WarmingFailed | Told | Previewed | Finished | Failed | Stopped
+FromWorker = Warm | WarmingFailed | Began | Told | Previewed | Finished | Failed | Stopped
