@@ -18,7 +18,6 @@ from ..shared_protocol.client.events import (
     Disconnected,
     JobEnded,
     JobFailed,
-    JobsListed,
     PoseArrived,
     PreviewArrived,
     RequestRefused,
@@ -35,6 +34,7 @@ TICK_BUDGET = 0.008
 """Seconds of the main thread that one tick may begin new work in."""
 
 _MOST_WAITING = 4
+_LIST_EVERY = 2.0
 
 
 class SceneSide(Protocol):
@@ -108,6 +108,8 @@ class Session:
         self._events: deque[ClientEvent] = deque()
         self._arrivals: deque[PoseArrived | ResultArrived] = deque()
         self._supervisor = supervisor
+        self._followed: set[str] = set()
+        self._list_at = 0.0
 
     # -- the line -----------------------------------------------------------------------------------
 
@@ -186,6 +188,7 @@ class Session:
             ProblemError: ``not_connected``.
         """
         send(self.client())
+        self._followed.add(job.job_id)
         self.book.add(job)
         self._touch()
 
@@ -205,6 +208,7 @@ class Session:
         """Watch a job that the backend has (or finished) already."""
         if self.book.get(job.job_id) is None:
             self.book.add(job)
+        self._followed.add(job.job_id)
         if self._client is not None:
             self._client.watch(job.job_id)
 
@@ -236,6 +240,7 @@ class Session:
         if preview is not None:
             self._preview(preview)
         self._show_arrivals()
+        self._look_at_others()
 
     def resume(self) -> None:
         """Take up what the scenes wait for: after connecting, and after a file was loaded."""
@@ -264,16 +269,20 @@ class Session:
             self.report(Problem.of(event.error, event.job_id))
         elif isinstance(event, JobEnded):
             self._scene.end(event.job_id)
-        elif isinstance(event, JobsListed):
-            self._watch_unfinished()
         elif isinstance(event, RequestRefused):
             self.report(Problem.of(event.error))
 
-    def _watch_unfinished(self) -> None:
-        """Jobs of an earlier Blender show their progress here as well."""
-        for job in self.book.active():
-            if self._client is not None and job.state in ("queued", "running"):
-                self._client.watch(job.job_id)
+    def _look_at_others(self) -> None:
+        """Jobs of another Blender, or of one that died unsaved: the list shows how far they are.
+
+        They are not followed: their results would be downloaded and their previews taken away.
+        """
+        now = self._clock()
+        if self._client is None or not self.link.connected or now < self._list_at:
+            return
+        if any(job.job_id not in self._followed for job in self.book.active()):
+            self._list_at = now + _LIST_EVERY
+            self._client.list_jobs()
 
     def _preview(self, event: PreviewArrived) -> None:
         job = self.book.get(event.job_id)

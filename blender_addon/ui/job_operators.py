@@ -65,7 +65,8 @@ class HUMANREF_OT_import_result(ExplainedOperator, bpy.types.Operator):
                 "job_not_finished", "This job has no result.", "Choose a finished job in the list."
             )
         current_scene_jobs().remember(context.scene, SceneJob(job.job_id, job.kind, job.photo_name))
-        session.client().fetch_result(job.job_id)
+        session.client()
+        session.follow(job)
 
 
 class HUMANREF_OT_forget_job(ExplainedOperator, bpy.types.Operator):

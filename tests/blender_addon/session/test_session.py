@@ -277,7 +277,7 @@ def test_cancel_shows_at_once_and_a_refused_request_makes_no_job(world: World) -
     assert ("cancel", "j") in world.client.asked
 
 
-def test_jobs_of_an_earlier_blender_are_followed(world: World) -> None:
+def test_jobs_of_another_blender_are_looked_at(world: World) -> None:
     world.connected()
     world.session.request(running("mine"), lambda client: None)
     accepted = Accepted(state="queued")
@@ -285,8 +285,14 @@ def test_jobs_of_an_earlier_blender_are_followed(world: World) -> None:
     assert world.session.book.get("mine") is None
     theirs = events.JobsListed(jobs=(*(summary("other", "running"), summary("finished", "done")),))
     world.tell(theirs)
-    assert ("watch", "other") in world.client.asked
-    assert ("watch", "finished") not in world.client.asked
+    # Looked at every two seconds, not followed: the result is the other Blender's.
+    assert not [asked for asked in world.client.asked if asked[0] == "watch"]
+    before = world.client.asked.count(("list_jobs",))
+    world.session.tick()
+    world.clock.now += 2.5
+    world.session.tick()
+    world.session.tick()
+    assert world.client.asked.count(("list_jobs",)) == before + 1
 
 
 def summary(job_id: str, state: str) -> Any:
