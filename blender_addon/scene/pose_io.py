@@ -17,6 +17,7 @@ from ..shared_protocol.messages import Pose
 from ..shared_protocol.skeleton import JOINT_NAMES, N_JOINTS, PARENTS
 from . import stored
 from .armature import joint_bones
+from .bone_frames import BoneFrames, Matrices, bone_frames
 from .errors import SceneError
 from .frames import blender_from_body, body_from_blender
 from .pose_conversion import (
@@ -25,8 +26,6 @@ from .pose_conversion import (
     pose_to_blender,
     quaternions_from_matrices,
 )
-
-_Matrices = NDArray[np.float64]
 
 
 def rig_values(armature: bpy.types.Object) -> dict[str, Any]:
@@ -55,10 +54,9 @@ def read_pose(armature: bpy.types.Object) -> Pose:
     factor = object_scale(armature)
     root = _world(armature)
     bones = joint_bones(armature)
-    spaces = _armature_space(armature)
-    rotations = _full_pose(armature, values, bones, spaces)
-    place = root @ np.append(spaces[bones["pelvis"]][:3, 3], 1.0)
-    pelvis = body_from_blender(place[:3])
+    frames = bone_frames(armature)
+    rotations = _full_pose(armature, values, bones, frames)
+    pelvis = _pelvis(root, bones, frames)
     transl = pelvis - factor * stored.array(values, "pelvis", 3)
     return Pose(
         model=str(values["model"]),
@@ -76,7 +74,7 @@ def read_rotations(armature: bpy.types.Object) -> NDArray[np.float64]:
         SceneError: ``not_a_rig``.
     """
     bones = joint_bones(armature)
-    return _full_pose(armature, rig_values(armature), bones, _armature_space(armature))
+    return _full_pose(armature, rig_values(armature), bones, bone_frames(armature))
 
 
 def write_rotations(armature: bpy.types.Object, full_pose: NDArray[np.floating]) -> None:
@@ -98,14 +96,15 @@ def write_joints(
     """
     values = rig_values(armature)
     bones = joint_bones(armature)
-    rest = _rest_rotations(armature, values, bones)
+    frames = bone_frames(armature)
+    rest = _rest_rotations(values, bones, frames)
     quaternions = pose_to_blender(full_pose, rest)
     for index, joint in enumerate(JOINT_NAMES):
         if joint not in bones or joint not in joints:
             continue
         pose_bone = armature.pose.bones[bones[joint]]
         if PARENTS[index] < 0:
-            turn = _root_rotation(armature, pose_bone, rest[0], quaternions[0])
+            turn = _root_rotation(_world(armature), frames, pose_bone.name, rest[0], quaternions[0])
         else:
             _straighten_between(pose_bone, set(bones.values()))
             turn = Quaternion(quaternions[index])
@@ -125,95 +124,69 @@ def rest(armature: bpy.types.Object) -> None:
 
 def place_pelvis(armature: bpy.types.Object, position: NDArray[np.floating]) -> None:
     """Put the pelvis joint at a point (3,) of the body's world by moving its bone, not the object."""
-    pose_bone = armature.pose.bones[joint_bones(armature)["pelvis"]]
+    name = joint_bones(armature)["pelvis"]
     target = np.append(blender_from_body(np.asarray(position, np.float64)), 1.0)
-    frame = _world(armature) @ _parent_space(armature, pose_bone) @ _rest_offset(pose_bone)
-    pose_bone.location = Vector(np.linalg.solve(frame, target)[:3])
+    frame = _channel_frame(_world(armature), bone_frames(armature), name)
+    armature.pose.bones[name].location = Vector(np.linalg.solve(frame, target)[:3])
 
 
 def pelvis_position(armature: bpy.types.Object) -> NDArray[np.float64]:
     """The pelvis joint (3,) in the body's world."""
-    bones = joint_bones(armature)
-    spaces = _armature_space(armature)
-    place = _world(armature) @ np.append(spaces[bones["pelvis"]][:3, 3], 1.0)
-    return body_from_blender(place[:3])
+    return _pelvis(_world(armature), joint_bones(armature), bone_frames(armature))
+
+
+def _pelvis(root: Matrices, bones: dict[str, str], frames: BoneFrames) -> NDArray[np.float64]:
+    place = root @ frames.posed[frames.index[bones["pelvis"]]]
+    return body_from_blender(place[:3, 3])
 
 
 def _full_pose(
     armature: bpy.types.Object,
     values: dict[str, Any],
     bones: dict[str, str],
-    spaces: dict[str, _Matrices],
+    frames: BoneFrames,
 ) -> NDArray[np.float64]:
     # How far each bone has turned in the armature's axes; joints that are missing go with their parents.
+    all_turned = _unscaled(frames.posed[:, :3, :3]) @ np.swapaxes(frames.rest[:, :3, :3], 1, 2)
     turned = np.empty((N_JOINTS, 3, 3))
     for index, joint in enumerate(JOINT_NAMES):
         if joint in bones:
-            at_rest = _array(armature.data.bones[bones[joint]].matrix_local)
-            turned[index] = _unscaled(spaces[bones[joint]][:3, :3]) @ at_rest[:3, :3].T
+            turned[index] = all_turned[frames.index[bones[joint]]]
         else:
             turned[index] = turned[PARENTS[index]]
-    rest = _rest_rotations(armature, values, bones)
+    rest = _rest_rotations(values, bones, frames)
     axes = stored.array(values, "axes", 3, 3)
-    relative = np.empty_like(turned)
-    for index, parent in enumerate(PARENTS):
-        before = turned[parent].T if parent >= 0 else axes @ _unscaled(_world(armature)[:3, :3])
-        relative[index] = before @ turned[index]
-    seen = np.swapaxes(axes @ rest, 1, 2) @ relative @ (axes @ rest)
+    before = np.swapaxes(turned[np.maximum(PARENTS, 0)], 1, 2).copy()
+    before[0] = axes @ _unscaled(_world(armature)[:3, :3])
+    seen = np.swapaxes(axes @ rest, 1, 2) @ before @ turned @ (axes @ rest)
     return blender_to_pose(quaternions_from_matrices(seen), rest)
 
 
-def _rest_rotations(
-    armature: bpy.types.Object, values: dict[str, Any], bones: dict[str, str]
-) -> _Matrices:
+def _rest_rotations(values: dict[str, Any], bones: dict[str, str], frames: BoneFrames) -> Matrices:
     """(55, 3, 3) rest axes as if the armature's data stood upright and faced -y."""
     axes = stored.array(values, "axes", 3, 3)
     rest = np.tile(np.eye(3), (N_JOINTS, 1, 1))
     for index, joint in enumerate(JOINT_NAMES):
         if joint in bones:
-            local = _array(armature.data.bones[bones[joint]].matrix_local)
-            rest[index] = axes.T @ local[:3, :3]
+            rest[index] = axes.T @ frames.rest[frames.index[bones[joint]], :3, :3]
     return rest
 
 
-def _armature_space(armature: bpy.types.Object) -> dict[str, _Matrices]:
-    """Bone -> (4, 4) posed matrix in the armature's space.
-
-    Worked out from the channels, which are always up to date, also while the armature is hidden; only
-    constraints need Blender's own evaluation.
-    """
-    if any(not c.mute for bone in armature.pose.bones for c in bone.constraints):
-        bpy.context.view_layer.update()
-        return {bone.name: _array(bone.matrix) for bone in armature.pose.bones}
-    spaces: dict[str, _Matrices] = {}
-    # Parents come before children in pose.bones.
-    for bone in armature.pose.bones:
-        above = spaces[bone.parent.name] if bone.parent else np.eye(4)
-        spaces[bone.name] = above @ _rest_offset(bone) @ _array(bone.matrix_basis)
-    return spaces
-
-
-def _parent_space(armature: bpy.types.Object, bone: bpy.types.PoseBone) -> _Matrices:
-    return _armature_space(armature)[bone.parent.name] if bone.parent else np.eye(4)
-
-
-def _rest_offset(bone: bpy.types.PoseBone) -> _Matrices:
-    local = _array(bone.bone.matrix_local)
-    if bone.parent is None:
-        return local
-    return np.linalg.solve(_array(bone.parent.bone.matrix_local), local)
+def _channel_frame(root: Matrices, frames: BoneFrames, name: str) -> Matrices:
+    """(4, 4) what a bone's own channels are relative to, in the world."""
+    return root @ frames.parent_posed(name) @ frames.offsets[frames.index[name]]
 
 
 def _root_rotation(
-    armature: bpy.types.Object,
-    bone: bpy.types.PoseBone,
-    rest: _Matrices,
+    root: Matrices,
+    frames: BoneFrames,
+    name: str,
+    rest: Matrices,
     quaternion: NDArray[np.float64],
 ) -> Quaternion:
     """The channel that gives the pelvis its world orientation, whatever the object's own is."""
     turned = rest @ matrices_from_quaternions(quaternion[None])[0]
-    frame = _world(armature) @ _parent_space(armature, bone) @ _rest_offset(bone)
-    basis = _unscaled(frame[:3, :3]).T @ turned
+    basis = _unscaled(_channel_frame(root, frames, name)[:3, :3]).T @ turned
     return Quaternion(quaternions_from_matrices(basis[None])[0])
 
 
@@ -237,7 +210,7 @@ def _turn(bone: bpy.types.PoseBone, turn: Quaternion) -> None:
         bone.rotation_euler = turn.to_euler(bone.rotation_mode, bone.rotation_euler)
 
 
-def _world(armature: bpy.types.Object) -> _Matrices:
+def _world(armature: bpy.types.Object) -> Matrices:
     # matrix_world waits for the next evaluation; without parent or constraint the channels say it now.
     if armature.parent is None and not armature.constraints:
         return _array(armature.matrix_basis)
@@ -250,9 +223,9 @@ def object_scale(armature: bpy.types.Object) -> float:
     return float(abs(np.linalg.det(_world(armature)[:3, :3])) ** (1 / 3))
 
 
-def _unscaled(matrix: _Matrices) -> _Matrices:
-    return matrix / np.linalg.norm(matrix, axis=0, keepdims=True)
+def _unscaled(matrix: Matrices) -> Matrices:
+    return matrix / np.linalg.norm(matrix, axis=-2, keepdims=True)
 
 
-def _array(matrix: Matrix) -> _Matrices:
+def _array(matrix: Matrix) -> Matrices:
     return np.array(matrix, np.float64)
