@@ -116,7 +116,7 @@ def _write(
     written = {"character": args.output}
     staged = files.stage(args.output)
     if args.output.suffix.lower() == ".glb":
-        _copy(arrived.files["character.glb"], staged)
+        _copy(_received(arrived, "character.glb"), staged)
     else:
         _write_mesh(staged, arrived)
     for name, path in artifacts.items():
@@ -153,12 +153,16 @@ def _write_mesh(path: Path, arrived: ResultArrived) -> None:
 
 
 def _read_report(arrived: ResultArrived) -> dict[str, Any]:
-    try:
-        report: dict[str, Any] = json.loads(arrived.files["run.json"].read_text("utf-8"))
-    except (KeyError, OSError, ValueError) as error:
+    report: dict[str, Any] = json.loads(_received(arrived, "run.json").read_text("utf-8"))
+    return report
+
+
+def _received(arrived: ResultArrived, name: str) -> Path:
+    path = arrived.files.get(name)
+    if path is None:
         raise HumanRefError(
             "result_incomplete",
-            "The server's result has no readable run.json.",
+            f"The server's result has no {name}.",
             "Update the server, or look into its log.",
-        ) from error
-    return report
+        )
+    return path

@@ -79,6 +79,7 @@ class BackendClient:
         """
         self._engine.stop()
         if self._thread is None:
+            self._engine.dispose()
             return True
         self._thread.join(timeout)
         return not self._thread.is_alive()

@@ -73,6 +73,11 @@ class Engine:
         self._stopping = True
         self._ring()
 
+    def dispose(self) -> None:
+        """Free what the constructor took; for an engine that never ran, and after it has run."""
+        self._woken.close()
+        self._wake.close()
+
     def _ring(self) -> None:
         # Full: the thread has enough reason to wake up. Closed: it has ended.
         with suppress(OSError):
@@ -90,8 +95,7 @@ class Engine:
             self._inbox.put(Disconnected(error=_broken(error), retry_in=None))
             raise
         finally:
-            self._woken.close()
-            self._wake.close()
+            self.dispose()
             context.destroy(linger=None)
 
     def _run(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:

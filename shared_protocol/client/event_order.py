@@ -15,7 +15,8 @@ class EventOrder:
         """Everything up to this number has arrived or is known to be thinned out."""
         self._newest_progress = since_seq
         self._ahead: set[int] = set()
-        self._restarted = False
+        # A number from outside may be of a backend that has since lost the end of its log.
+        self._restarted = since_seq > 0
 
     @property
     def gap(self) -> bool:

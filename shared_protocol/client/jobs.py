@@ -75,6 +75,9 @@ class Jobs:
                 self._around.inbox.put(JobCancelled(job_id=job_id, outcome=outcome))
                 if follower := self._followers.get(job_id):
                     follower.ask_now()
+                elif outcome in ("running", "pending"):
+                    # A job that nobody here has followed so far: its end is to be told all the same.
+                    self.watch(job_id, 0, False)
 
         def refused(error: Error) -> None:
             if error.code == JOB_UNKNOWN:

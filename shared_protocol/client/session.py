@@ -71,6 +71,7 @@ class Session:
         self._greeting: Channel = "control"
         self._hello_ids: set[str] = set()
         self._hello_due = 0.0
+        self._ready_at = 0.0
         self._ping_due = 0.0
         self._heard: dict[Channel, float] = {}
         self.refusal: Error | None = None
@@ -165,6 +166,9 @@ class Session:
     def _keep_error(self, envelope: Envelope, error: Error, now: float) -> bool:
         if error.code in _FINAL:
             self._refuse(error)
+        elif error.code == NO_SESSION and envelope.session != self._id:
+            # About a session that has been replaced in the meantime.
+            return True
         elif error.code == NO_SESSION:
             # The backend has forgotten us: a new greeting on the same line, then all that is open.
             self._id = ""
@@ -224,7 +228,7 @@ class Session:
             self._greet("data", now)
         elif channel == "data" and self._welcome is not None and welcome.session == self._id:
             self.ready = True
-            self._backoff.reset()
+            self._ready_at = now
             self._ping_due = now + self._timing.ping_every
             self._on_ready(self._welcome, True)
 
@@ -232,6 +236,9 @@ class Session:
         if error.code in _FINAL:
             self._refuse(error)
             return
+        if self.ready and now - self._ready_at > self._timing.silent_after:
+            # A line that held for a while; one that breaks at once is tried less and less often.
+            self._backoff.reset()
         self.ready = False
         self._link.close()
         wait = self._backoff.next()

@@ -185,6 +185,20 @@ def test_cancel_list_and_forget(connect: Connect, connection_file: Path) -> None
         assert len(owner.of(JobEnded)) == 1
 
 
+def test_the_end_of_a_cancelled_job_is_told_to_who_never_watched_it(
+    connect: Connect, connection_file: Path
+) -> None:
+    with FakeBackend(connection_file, steps=10_000):
+        first = connect(connection_file)
+        job_id = new_job_id()
+        first.client.submit(job_id, PHOTO)
+        first.until(JobProgressed)
+        first.client.close()
+        second = connect(connection_file)
+        second.client.cancel(job_id)
+        assert second.until(JobEnded).job_id == job_id
+
+
 def test_a_job_that_never_left_is_cancelled_here(connect: Connect, connection_file: Path) -> None:
     owner = connect(connection_file)
     job_id = new_job_id()

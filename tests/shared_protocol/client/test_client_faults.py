@@ -63,8 +63,7 @@ def check_character(owner: Owner, result: ResultArrived, *, again: bool = False)
         np.testing.assert_array_equal(preview.faces, faces)
 
 
-@pytest.mark.parametrize("name", FAULTS)
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("name", "seed"), [*((name, 1) for name in FAULTS), ("everything", 2)])
 def test_a_bad_line_loses_nothing(
     connect: Connect, connection_file: Path, name: str, seed: int
 ) -> None:
