@@ -78,7 +78,7 @@ def adopt_armature(
             "model": "anny_smplx55" if template is None else template.model,
             "betas": [] if template is None else [0.0] * template.shape_directions.shape[2],
             "scale": scale,
-            "height": float(np.ptp([(axes.T @ head)[2] for head in heads.values()])),
+            "height": _height(armature, axes, scale, template),
             "floor": 0.0,
             "pelvis": np.zeros(3) if template is None else scale * template.joints[0],
             "axes": axes,
@@ -119,6 +119,20 @@ def _check_t_pose(
                 f"{name} does not rest in a T-pose ({start.replace('_', ' ')}).",
                 "Apply a T-pose as its rest pose first.",
             )
+
+
+def _height(
+    armature: bpy.types.Object,
+    axes: NDArray[np.float64],
+    scale: float,
+    template: BodyTemplate | None,
+) -> float:
+    if template is not None:
+        return scale * float(np.ptp(template.vertices[:, 1]))
+    ends = [
+        np.array(end) for bone in armature.data.bones for end in (bone.head_local, bone.tail_local)
+    ]
+    return float(np.ptp([(axes.T @ end)[2] for end in ends]))
 
 
 def _size(heads: dict[str, NDArray[np.float64]], template: BodyTemplate) -> float:

@@ -18,11 +18,13 @@ from .armature import build_armature, skinned_mesh
 from .collections import new_collection
 from .errors import SceneError
 from .frames import blender_from_body
+from .photo_camera import cameras_of, match_camera
 from .pose_io import read_pose
 from .shape import add_shape_keys, read_height_cm, set_height_cm, set_shape
 
 __all__ = [
     "BodyRig",
+    "accept_proposal",
     "adopt_armature",
     "apply_pose",
     "build_body",
@@ -131,6 +133,38 @@ def apply_pose(armature: bpy.types.Object, pose: Pose) -> None:
         values = pose_io.rig_values(armature)
     offset = stored.array(values, "pelvis", 3) * pose_io.object_scale(armature)
     _put(armature, full_pose, np.asarray(pose.transl) + offset)
+
+
+def accept_proposal(
+    armature: bpy.types.Object, pose: Pose, camera: Camera, photo: PhotoInfo
+) -> None:
+    """A re-fit of this rig: pose, shape, size and camera are the proposal's, and nothing counts as edited.
+
+    An adopted armature keeps its bones' lengths; it remembers shape and size of the proposal.
+
+    Raises:
+        SceneError: ``not_a_rig``, ``pose_invalid``.
+    """
+    if pose_io.rig_values(armature)["kind"] == stored.ADOPTED:
+        scale = float(pose.scale) / pose_io.object_scale(armature)
+        before = stored.array(pose_io.rig_values(armature), "pelvis", 3)
+        grown = scale / float(armature[stored.RIG]["scale"])
+        stored.update(
+            armature, stored.RIG, betas=list(pose.betas), scale=scale, pelvis=before * grown
+        )
+    apply_pose(armature, pose)
+    full_pose = checked_full_pose(pose)
+    stored.update(
+        armature,
+        stored.RIG,
+        proposed=full_pose,
+        photo_pose=full_pose,
+        photo_transl=list(pose.transl),
+        camera=stored.camera_values(camera),
+        **stored.photo_values(photo),
+    )
+    for shown in cameras_of(photo):
+        match_camera(shown, camera, photo)
 
 
 def read_betas(armature: bpy.types.Object) -> tuple[float, ...]:

@@ -85,33 +85,24 @@ def read_height_cm(armature: bpy.types.Object) -> float:
 def set_height_cm(armature: bpy.types.Object, cm: float) -> None:
     """Scale rig and its camera about the world's origin: the body stays over the photo.
 
+    Bones and mesh of our own rigs become larger; an adopted armature is scaled as an object.
+
     Raises:
-        SceneError: ``not_a_rig``, ``no_shape`` for an adopted armature, ``height_invalid``.
+        SceneError: ``not_a_rig``, ``height_invalid``.
     """
     values = pose_io.rig_values(armature)
     if not (np.isfinite(cm) and 10.0 <= cm <= 1000.0):
         raise SceneError("height_invalid", f"A height lies between 10 and 1000 cm, not {cm:g} cm.")
-    mesh = skinned_mesh(armature)
-    if mesh is None:
-        raise SceneError("no_shape", f"{armature.name} has no body whose height could change.")
     factor = cm / read_height_cm(armature)
     if abs(factor - 1.0) < 1e-7:
         return
-    _scale_mesh(mesh.data, factor)
-    rest = np.array([armature.data.bones[name].head_local for name in _bone_names(armature)])
-    move_rest_joints(bpy.context, armature, rest * factor)
-    pelvis = armature.pose.bones[joint_bones(armature)["pelvis"]]
-    pelvis.location = pelvis.location * factor
     armature.location = armature.location * factor
-    stored.update(
-        armature,
-        stored.RIG,
-        scale=float(values["scale"]) * factor,
-        height=float(values["height"]) * factor,
-        floor=float(values["floor"]) * factor,
-        pelvis=stored.array(values, "pelvis", 3) * factor,
-        photo_transl=stored.array(values, "photo_transl", 3) * factor,
-    )
+    if values["kind"] == stored.ADOPTED:
+        armature.scale = armature.scale * factor
+    else:
+        _enlarge(armature, values, factor)
+    photo_transl = stored.array(values, "photo_transl", 3) * factor
+    stored.update(armature, stored.RIG, photo_transl=photo_transl)
     camera, photo = stored.camera_from(values), stored.photo_from(values)
     if camera is not None and photo is not None:
         smaller = Camera(
@@ -122,6 +113,25 @@ def set_height_cm(armature: bpy.types.Object, cm: float) -> None:
         stored.update(armature, stored.RIG, camera=stored.camera_values(smaller))
         for shown in photo_camera.cameras_of(photo):
             photo_camera.match_camera(shown, smaller, photo)
+
+
+def _enlarge(armature: bpy.types.Object, values: dict[str, Any], factor: float) -> None:
+    mesh = skinned_mesh(armature)
+    if mesh is not None:
+        _scale_mesh(mesh.data, factor)
+    names = joint_bones(armature)
+    rest = [armature.data.bones[names[joint]].head_local for joint in JOINT_NAMES]
+    move_rest_joints(bpy.context, armature, np.array(rest) * factor)
+    pelvis = armature.pose.bones[names["pelvis"]]
+    pelvis.location = pelvis.location * factor
+    stored.update(
+        armature,
+        stored.RIG,
+        scale=float(values["scale"]) * factor,
+        height=float(values["height"]) * factor,
+        floor=float(values["floor"]) * factor,
+        pelvis=stored.array(values, "pelvis", 3) * factor,
+    )
 
 
 def _joints(values: dict[str, Any], betas: Sequence[float]) -> NDArray[np.float64]:
@@ -153,8 +163,3 @@ def _scale_mesh(mesh: bpy.types.Mesh, factor: float) -> None:
     scaled = mesh_data.positions(mesh) * np.float32(factor)
     mesh.attributes["position"].data.foreach_set("vector", scaled.ravel())
     mesh.update()
-
-
-def _bone_names(armature: bpy.types.Object) -> list[str]:
-    names = joint_bones(armature)
-    return [names[joint] for joint in JOINT_NAMES]

@@ -174,6 +174,24 @@ def _pixels(data: SceneData, camera, points: np.ndarray) -> np.ndarray:
     return np.array([[view.x, 1.0 - view.y] for view in seen]) * size
 
 
+def test_a_refit_brings_its_own_camera(data: SceneData) -> None:
+    scene_rig, photo_camera = data.scene("rig"), data.scene("photo_camera")
+    rig = data.build(0)
+    image = bpy.data.images.new("photo", data.photo.width, data.photo.height)
+    camera = photo_camera.show_photo(bpy.context.scene, image, rig.collection)
+    photo_camera.match_camera(camera, data.camera, data.photo)
+    closer = data.wire("messages").Camera(pixels_per_metre=611.0, center_u=401.0, center_v=990.0)
+    scene_rig.accept_proposal(rig.armature, data.pose(1), closer, data.photo)
+    assert_pose(data, scene_rig.read_pose(rig.armature), data.pose(1))
+    assert scene_rig.read_camera(rig.armature) == closer
+    assert data.scene("posing").edited_joints(rig.armature) == ()
+    points = world_vertices(rig.mesh)[::1999]
+    wanted = [
+        [401.0 + 611.0 * x, 990.0 - 611.0 * y] for x, y, _ in data.arrays["vertices_1"][::1999]
+    ]
+    np.testing.assert_allclose(_pixels(data, camera, points), wanted, atol=0.1)
+
+
 def test_names_that_are_taken(data: SceneData) -> None:
     scene_rig = data.scene("rig")
     first, second = data.build(0), data.build(1)
@@ -301,6 +319,14 @@ def test_armature_from_elsewhere_is_read(data: SceneData, y_up: bool) -> None:
         here = foreign.matrix_world @ foreign.pose.bones[joint].head
         there = reference.armature.matrix_world @ reference.armature.pose.bones[joint].head
         assert (here - there).length < 0.1 * MILLIMETRE
+    # What a re-fit proposes for it is what is read back, and its height scales the object.
+    proposed = data.pose(2)
+    scene_rig.accept_proposal(foreign, proposed, data.camera, data.photo)
+    assert_pose(data, scene_rig.read_pose(foreign), proposed)
+    scene_rig.set_height_cm(foreign, 1.5 * scene_rig.read_height_cm(foreign))
+    larger = scene_rig.read_pose(foreign)
+    assert larger.scale == pytest.approx(1.5 * proposed.scale, rel=1e-5)
+    np.testing.assert_allclose(larger.transl, 1.5 * np.array(proposed.transl), atol=1e-5)
     # Turned by hand, in whatever axes the bone has.
     foreign.pose.bones["left_knee"].rotation_mode = "QUATERNION"
     foreign.pose.bones["left_knee"].rotation_quaternion = Quaternion((1, 0, 0, 0))
