@@ -13,8 +13,7 @@ from ..scene.collections import name_of_photo, new_collection
 from ..scene.errors import SceneError
 from ..scene.live_mesh import LiveMesh, find_live
 from ..scene.photo_camera import look_through, match_camera
-from ..scene.posing import mark_proposed
-from ..scene.rig import apply_pose, build_body, find_rigs, read_camera
+from ..scene.rig import accept_proposal, build_body, find_rigs, read_camera
 from ..shared_protocol.client.events import PoseArrived, PreviewArrived, ResultArrived
 from ..shared_protocol.messages import Camera, PhotoInfo
 from .jobs import Job
@@ -84,8 +83,7 @@ class Arrivals:
             rig = scene.objects.get(job.rig_name) if job.rig_name else None
             told = event.proposed
             if rig is not None and rig in find_rigs(scene):
-                apply_pose(rig, told.pose)
-                mark_proposed(rig)
+                accept_proposal(rig, told.pose, told.camera, told.photo)
             else:
                 hide_body(scene, hidden=True)
                 rig = build_body(
