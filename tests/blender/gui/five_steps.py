@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sidebar import Sidebar
-from window import Window, WindowError
+from window import HEIGHT, Window, WindowError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ROOT = REPOSITORY / "build" / "gui-root"
@@ -57,7 +57,7 @@ class Steps:
 
     def picture(self, name: str) -> None:
         """Photograph the window as an artist sees it, the pointer out of the way."""
-        self._window.point(700, 890)
+        self._window.point(700, HEIGHT - 10)
         # Tooltips fade and the viewport is drawn once more.
         time.sleep(0.8)
         self._window.photograph(OUT / f"{name}.png")
@@ -113,7 +113,7 @@ class Steps:
         self._window.run(f"{_HUMANREF}\nsettings.preset = 'draft'")
         self._panel.press("humanref.generate")
         self.wait("[o.name for o in objects if 'growing' in o.name]", 60)
-        self.wait("max(job.fraction for job in session.book.active()) > 0.5", 60)
+        self.wait("max(job.fraction for job in session.book.active()) > 0.4", 60)
         self.picture("blender-4-generate")
 
     def result(self) -> None:
@@ -122,6 +122,7 @@ class Steps:
             "part('scene.character').find_characters(bpy.context.window_manager.windows[0].scene)"
         )
         self.wait(f"len({found})", 180)
+        self._panel.to_the_end()
         self.picture("blender-5-result")
         self._panel.press("humanref.rest_pose(pose=")
         time.sleep(0.3)

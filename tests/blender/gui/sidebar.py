@@ -69,6 +69,11 @@ class Sidebar:
             self._wheel(middle, up=False, clicks=8)
         raise WindowError(f"no button runs {command}; there are: {', '.join(seen)}")
 
+    def to_the_end(self) -> None:
+        """Scroll down to the tab's last panel."""
+        left, top, width, height = self._region()
+        self._wheel((left + width // 2, top + height // 2), up=False, clicks=40)
+
     def _search(self, command: str, seen: list[str]) -> tuple[int, int] | None:
         """Among what is in sight; notes in ``seen`` what the buttons there would run."""
         left, top, width, height = self._region()
@@ -76,15 +81,20 @@ class Sidebar:
         for y in range(top + 8, top + height - 4, _BUTTON_HEIGHT // 2):
             for share in _COLUMNS:
                 x = left + int(inner * share)
-                self._window.point(x, y)
-                time.sleep(0.03)
-                here = str(self._window.run(_WHAT_IS_HERE)).removeprefix("bpy.ops.")
-                if here.startswith(command):
-                    # The pointer may be on the button's very edge.
+                here = self._what_is_at(x, y, 0.03)
+                # A busy Blender may still speak of where the pointer was before; and the place found may
+                # be the button's very edge.
+                if here.startswith(command) and self._what_is_at(x, y + 4, 0.4).startswith(command):
                     return x, y + 4
                 if here and here not in seen:
                     seen.append(here)
         return None
+
+    def _what_is_at(self, x: int, y: int, patience: float) -> str:
+        """What the button there would run; empty where there is none."""
+        self._window.point(x, y)
+        time.sleep(patience)
+        return str(self._window.run(_WHAT_IS_HERE)).removeprefix("bpy.ops.")
 
     def _wheel(self, place: tuple[int, int], *, up: bool, clicks: int) -> None:
         self._window.point(*place)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 HERE = Path(__file__).parent
-WIDTH, HEIGHT = 1600, 900
+WIDTH, HEIGHT = 1600, 1000
 
 
 class WindowError(Exception):
