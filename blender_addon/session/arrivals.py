@@ -12,7 +12,7 @@ from ..scene.character import import_character
 from ..scene.collections import name_of_photo, new_collection
 from ..scene.errors import SceneError
 from ..scene.live_mesh import LiveMesh, find_live
-from ..scene.photo_camera import look_through, match_camera
+from ..scene.photo_camera import look_through, match_camera, show_colors
 from ..scene.rig import accept_proposal, build_body, find_rigs, read_camera
 from ..shared_protocol.client.events import PoseArrived, PreviewArrived, ResultArrived
 from ..shared_protocol.messages import Camera, PhotoInfo
@@ -111,6 +111,7 @@ class Arrivals:
             if hide_body(scene, hidden=True):
                 self._hid_body.add(event.job_id)
             name = f"{name_of_photo(job.photo_name)} (growing)"
+            show_colors(bpy.context, "VERTEX")
             live = LiveMesh(name, photo_collection(scene, job.photo_name))
             self._live[event.job_id] = live
         live.update(event.vertices, event.faces, event.colors, event.topology)
@@ -129,6 +130,8 @@ class Arrivals:
             hide_body(scene, hidden=True)
             import_character(bpy.context, event.character, photo_collection(scene, job.photo_name))
             _show_over_photo(scene, event.character.camera, event.character.photo)
+            if event.character.texture:
+                show_colors(bpy.context, "TEXTURE")
 
     def after_load(self) -> None:
         """Another file: nothing of the old one is there."""

@@ -128,7 +128,11 @@ class JobBook:
         elif isinstance(event, JobsForgotten):
             self._forget(event.job_id)
         elif isinstance(event, JobAccepted):
-            self.change(event.job_id, state=event.accepted.state, position=event.accepted.position)
+            told = event.accepted
+            # The upload's progress is over; what the job itself does is still to come.
+            self.change(
+                event.job_id, state=told.state, position=told.position, stage="", step=0, total=0
+            )
         elif isinstance(event, Transfer):
             self._transferred(event)
         elif isinstance(event, JobProgressed):

@@ -18,7 +18,7 @@ def photo_source(image: bpy.types.Image) -> tuple[Path | bytes, str]:
     Raises:
         ProblemError: ``photo_unreadable``.
     """
-    name = Path(bpy.path.basename(image.filepath) or image.name).name
+    name = photo_name(image)
     if image.source == "FILE" and not image.is_dirty:
         if image.packed_file is not None:
             return bytes(image.packed_file.data), name
@@ -37,6 +37,11 @@ def photo_source(image: bpy.types.Image) -> tuple[Path | bytes, str]:
             "Choose a photo: PNG, JPEG, WebP or TIFF.",
         )
     return _as_png(image), f"{Path(name).stem}.png"
+
+
+def photo_name(image: bpy.types.Image) -> str:
+    """The file's name, or the image's where it has none."""
+    return bpy.path.basename(image.filepath) or image.name
 
 
 def _as_png(image: bpy.types.Image) -> bytes:

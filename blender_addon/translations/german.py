@@ -24,7 +24,7 @@ _INTERFACE = {
     "Person (0: decide itself)": "Person (0: selbst wählen)",
     "Height (cm)": "Größe (cm)",
     "{} bones changed by you": "{} Knochen von dir geändert",
-    "No body yet: the pose will be estimated": "Noch kein Körper: die Pose wird geschätzt",
+    "The pose will be estimated": "Die Pose wird geschätzt",
     "The finished character appears here": "Hier erscheint die fertige Figur",
     "Long Limbs": "Lange Glieder",
     "Hips over Shoulders": "Hüfte vor Schultern",

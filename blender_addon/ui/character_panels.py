@@ -12,7 +12,7 @@ from ..scene.character import has_texture
 from .panel_base import SidebarPanel, big_button, draw_progress
 from .presets import HUMANREF_PT_presets
 from .property_access import own_rig_of
-from .requirements import active_character, scene_job
+from .requirements import active_character, scene_jobs
 from .result_operators import SCHEME_LABELS
 
 
@@ -33,16 +33,16 @@ class HUMANREF_PT_generate(SidebarPanel, bpy.types.Panel):
         column.use_property_decorate = False
         column.prop(settings, "prompt", placeholder=settings.caption)
         column.prop(settings, "seed")
-        job = scene_job(context, "generate")
-        if job is not None:
-            draw_progress(layout, job)
+        running = scene_jobs(context, "generate")
+        if running:
+            draw_progress(layout, running)
             layout.operator("humanref.generate", text="Queue Another", icon="ADD")
             return
         big_button(layout).operator("humanref.generate", icon="SHADERFX")
         if settings.photo is not None and own_rig_of(context.scene) is None:
             row = layout.row()
             row.active = False
-            row.label(text="No body yet: the pose will be estimated", icon="INFO")
+            row.label(text="The pose will be estimated", icon="INFO")
 
 
 class HUMANREF_PT_advanced(SidebarPanel, bpy.types.Panel):

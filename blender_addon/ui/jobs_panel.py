@@ -62,14 +62,13 @@ class HUMANREF_PT_jobs(SidebarPanel, bpy.types.Panel):
         chosen.enabled = job is not None
         _button(chosen, "humanref.cancel_job", "CANCEL", job, job is not None and job.active)
         _button(chosen, "humanref.forget_job", "TRASH", job, job is not None and not job.active)
-        buttons.separator()
-        buttons.operator("humanref.forget_all", text="", icon="X")
-        if job is None:
-            return
-        row = layout.row()
-        row.enabled = job.state == "done"
-        row.operator("humanref.import_result", icon="IMPORT").job_id = job.job_id
-        _draw_notes(layout, job)
+        if job is not None:
+            row = layout.row()
+            row.enabled = job.state == "done"
+            row.operator("humanref.import_result", icon="IMPORT").job_id = job.job_id
+            _draw_notes(layout, job)
+        if state.jobs:
+            layout.operator("humanref.forget_all", icon="TRASH")
 
 
 def _button(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from ..session.jobs import Job
 from .words import job_words, time_left
+
+_MOST_BARS = 4
 
 
 class SidebarPanel:
@@ -23,8 +28,17 @@ def big_button(layout: bpy.types.UILayout) -> bpy.types.UILayout:
     return row
 
 
-def draw_progress(layout: bpy.types.UILayout, job: Job) -> None:
-    """Progress bar with stage and time left, and the button that stops the job."""
+def draw_progress(layout: bpy.types.UILayout, jobs: Sequence[Job]) -> None:
+    """A bar a job with stage and time left, and the button that stops it."""
+    column = layout.column(align=True)
+    for job in jobs[:_MOST_BARS]:
+        _draw_bar(column, job)
+    if len(jobs) > _MOST_BARS:
+        words = iface_("{} more are waiting").format(len(jobs) - _MOST_BARS)
+        column.label(text=words, icon="TIME", translate=False)
+
+
+def _draw_bar(layout: bpy.types.UILayout, job: Job) -> None:
     row = layout.row(align=True)
     row.scale_y = 1.3
     left = time_left(job)

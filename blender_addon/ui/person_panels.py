@@ -11,7 +11,7 @@ from ..scene.posing import edited_joints
 from ..session.current import current_session
 from .panel_base import SidebarPanel, big_button, draw_progress
 from .property_access import own_rig_of, rig_of
-from .requirements import scene_job
+from .requirements import scene_jobs
 
 # What the first shape parameters of the default body do, measured on its vertices at equal height; where
 # no plain word fits they are numbered.
@@ -65,9 +65,9 @@ class HUMANREF_PT_body(SidebarPanel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.humanref
         rig = own_rig_of(context.scene)
-        job = scene_job(context, "estimate")
-        if job is not None:
-            draw_progress(layout, job)
+        running = scene_jobs(context, "estimate")
+        if running:
+            draw_progress(layout, running)
         else:
             column = layout.column(align=True)
             big_button(column).operator("humanref.estimate", icon="OUTLINER_OB_ARMATURE")

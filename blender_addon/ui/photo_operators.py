@@ -7,24 +7,12 @@ import bpy
 from bpy.props import StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from ..scene.photo_camera import look_through, show_photo
-from ..session.arrivals import photo_collection
 from ..session.problem import ProblemError
 from .operator_base import ExplainedOperator
+from .photo_display import put_photo_up
 from .requirements import need_photo
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-
-
-def put_photo_up(context: bpy.types.Context) -> None:
-    """Show the scene's photo as the background of its camera, and look through that camera."""
-    scene, settings = context.scene, context.scene.humanref
-    image = settings.photo
-    name = bpy.path.basename(image.filepath) or image.name
-    camera = show_photo(scene, image, photo_collection(scene, name))
-    settings.photo_camera, settings.shown_photo = camera.name, image.name
-    settings.photo_opacity = 1.0
-    look_through(context, camera)
 
 
 class HUMANREF_OT_open_photo(ExplainedOperator, ImportHelper, bpy.types.Operator):
@@ -65,8 +53,8 @@ class HUMANREF_OT_open_photo(ExplainedOperator, ImportHelper, bpy.types.Operator
             raise ProblemError(
                 "photo_unreadable", f"{path.name} cannot be read as a picture.", "Try PNG or JPEG."
             )
+        # Choosing it shows it.
         context.scene.humanref.photo = image
-        put_photo_up(context)
 
 
 class HUMANREF_OT_show_photo(ExplainedOperator, bpy.types.Operator):
@@ -78,12 +66,7 @@ class HUMANREF_OT_show_photo(ExplainedOperator, bpy.types.Operator):
     needs = (need_photo,)
 
     def run(self, context: bpy.types.Context) -> None:
-        scene, settings = context.scene, context.scene.humanref
-        camera = scene.objects.get(settings.photo_camera)
-        if camera is None or settings.shown_photo != settings.photo.name:
-            put_photo_up(context)
-        else:
-            look_through(context, camera)
+        put_photo_up(context)
 
 
 class HUMANREF_FH_photo(bpy.types.FileHandler):

@@ -47,7 +47,9 @@ class HUMANREF_OT_show_problem(bpy.types.Operator):
         return current_session().problem is not None
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
-        return context.window_manager.invoke_props_dialog(self, width=460)
+        return context.window_manager.invoke_props_dialog(
+            self, width=460, title="HumanRef", confirm_text="Close"
+        )
 
     def draw(self, _context: bpy.types.Context) -> None:
         problem = current_session().problem

@@ -53,9 +53,6 @@ class HUMANREF_PG_scene(bpy.types.PropertyGroup):
     photo_camera: StringProperty(
         name="Photo Camera", description="Camera that shows the photo", options={"HIDDEN"}
     )
-    shown_photo: StringProperty(
-        name="Shown Photo", description="Image that this camera shows", options={"HIDDEN"}
-    )
     photo_opacity: FloatProperty(
         name="Photo Opacity",
         description="How strongly the photo shows behind the body",

@@ -11,6 +11,8 @@ from ..scene.photo_camera import set_photo_opacity
 from ..scene.rig import can_adopt, find_rigs, read_betas, read_height_cm, set_height_cm
 from ..scene.rig import set_shape as set_rig_shape
 from ..session.current import current_session
+from ..session.problem import Problem
+from .photo_display import put_photo_up
 
 _KNOWN_GUIDANCES = {
     "mirror": ("Mirror", "The front's colors continue around the body", 0),
@@ -36,10 +38,15 @@ def is_rig(group: bpy.types.PropertyGroup, candidate: bpy.types.Object) -> bool:
     return candidate in find_rigs(scene) or can_adopt(candidate)
 
 
-def photo_chosen(group: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
-    """Make the thumbnail of a newly chosen photo."""
-    if group.photo is not None:
-        group.photo.preview_ensure()
+def photo_chosen(group: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    """Make the thumbnail of a newly chosen photo and show it behind the body."""
+    if group.photo is None:
+        return
+    group.photo.preview_ensure()
+    try:
+        put_photo_up(context)
+    except SceneError as error:
+        current_session().report(Problem.say(error.code, error.message, error.hint))
 
 
 def opacity_changed(group: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:

@@ -76,9 +76,8 @@ def active_character(context: bpy.types.Context) -> bpy.types.Object | None:
     return characters[-1] if characters else None
 
 
-def scene_job(context: bpy.types.Context, kind: str) -> Job | None:
-    """The scene's newest unfinished job of a kind."""
+def scene_jobs(context: bpy.types.Context, kind: str) -> list[Job]:
+    """The scene's unfinished jobs of a kind, in the order in which they were asked for."""
     book = current_session().book
     mine = [book.get(stored.job_id) for stored in context.scene.humanref.jobs]
-    active = [job for job in mine if job is not None and job.active and job.kind == kind]
-    return active[-1] if active else None
+    return [job for job in mine if job is not None and job.active and job.kind == kind]

@@ -309,3 +309,30 @@ def test_another_armature_can_be_used(postman: Postman) -> None:
     assert bpy.ops.humanref.use_armature() == {"FINISHED"}
     assert settings.rig == other
     assert not bpy.ops.humanref.use_armature.poll()
+
+
+def test_another_photo_puts_the_first_person_aside_and_back(
+    postman: Postman, tmp_path: Path
+) -> None:
+    second = tmp_path / "second.png"
+    second.write_bytes(EXAMPLE.read_bytes())
+    scene, settings = bpy.context.scene, bpy.context.scene.humanref
+    assert bpy.ops.humanref.open_photo(filepath=str(EXAMPLE)) == {"FINISHED"}
+    first_photo, first_camera = settings.photo, scene.camera
+    job = postman.part("session.scene_jobs").SceneJob("e", "estimate", "photo.png")
+    postman.jobs.remember(scene, job)
+    postman.pose("e")
+    rig = settings.rig
+    assert rig.visible_get()
+    assert bpy.ops.humanref.open_photo(filepath=str(second)) == {"FINISHED"}
+    assert scene.camera != first_camera
+    assert settings.rig is None
+    bpy.context.view_layer.update()
+    assert not rig.visible_get()
+    # Chosen from the menu of images instead of the file browser.
+    settings.photo = first_photo
+    assert scene.camera == first_camera
+    assert settings.rig == rig
+    bpy.context.view_layer.update()
+    assert rig.visible_get()
+    assert len([o for o in scene.objects if o.type == "CAMERA"]) == 2
