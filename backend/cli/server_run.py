@@ -57,6 +57,9 @@ class StageEvents:
         self._enter(stage, "")
         kilobytes = -(-transfer.done // 1000), -(-transfer.total // 1000)
         self._step(*kilobytes, None, {})
+        if transfer.done >= transfer.total:
+            # What comes next is the server's time, not the line's.
+            self.finish()
 
     def finish(self) -> None:
         """The running stage is over."""
@@ -144,7 +147,6 @@ class ServerRun:
         try:
             return self._wait(kind, time.monotonic() + 1e9)
         except KeyboardInterrupt:
-            self._stages.finish()
             self._stop(kind)
             raise Cancelled("Stopped, here and on the server.", "Nothing was written.") from None
 
