@@ -1,4 +1,4 @@
-"""Where the bones of 55 joints lie: tails towards the child, and rolls that make x the bending axis.
+"""Where the bones of 55 joints lie: tails towards the child, and rolls by which x bends.
 
 Numbers only, in Blender's axes (metres, z up, the person faces -y, the person's left is +x).
 """
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from ..shared_protocol.skeleton import JOINT_INDEX, JOINT_NAMES, N_JOINTS, PARENTS
 
 _UP: Final = (0.0, 0.0, 1.0)
+_DOWN: Final = (0.0, 0.0, -1.0)
 _FORWARD: Final = (0.0, -1.0, 0.0)
+_BACK: Final = (0.0, 1.0, 0.0)
 _SHORTEST: Final = 1e-3
 
 # The child that a bone with several children points to.
@@ -24,8 +26,8 @@ _MAIN_CHILD: Final = {
     "left_wrist": "left_middle1",
     "right_wrist": "right_middle1",
 }
-_FORWARD_POINTING: Final = ("ankle", "foot", "jaw", "eye")
-_FINGERS: Final = ("index", "middle", "pinky", "ring", "thumb")
+_ROLLED_UP: Final = ("ankle", "foot", "eye")
+_ROLLED_DOWN: Final = ("jaw", "index", "middle", "pinky", "ring", "thumb")
 
 
 @frozen(kw_only=True, eq=False)
@@ -76,10 +78,14 @@ def rest_rotations(layout: BoneLayout) -> NDArray[np.float64]:
 
 
 def _roll(name: str) -> tuple[float, float, float]:
-    # x = y cross z: with these, x is the axis that elbows, knees, spine and fingers bend about, and
-    # left and right are mirror images (both vectors lie in the mirror plane).
+    # x = y cross z: with these, a positive turn about x bends: elbows and hips forward, knees back,
+    # fingers to a fist, jaw open. Left and right are mirror images (all lie in the mirror plane).
     part = name.removeprefix("left_").removeprefix("right_")
-    return _UP if part.startswith(_FORWARD_POINTING + _FINGERS) else _FORWARD
+    if part == "knee":
+        return _BACK
+    if part.startswith(_ROLLED_DOWN):
+        return _DOWN
+    return _UP if part.startswith(_ROLLED_UP) else _FORWARD
 
 
 def _tail(name: str, joints: NDArray[np.float64]) -> NDArray[np.float64]:

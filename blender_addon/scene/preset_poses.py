@@ -30,8 +30,9 @@ _LEFT: Final[dict[str, dict[str, tuple[float, float, float]]]] = {
             f"{finger}{k}": (0, 0, -14) for finger in ("index", "middle", "ring") for k in (1, 2, 3)
         },
         **{f"pinky{k}": (0, 0, -17) for k in (1, 2, 3)},
-        "thumb2": (0, -6, -8),
-        "thumb3": (0, -6, -8),
+        "thumb1": (0, 16, -6),
+        "thumb2": (0, 8, -4),
+        "thumb3": (0, 10, -4),
     },
 }
 
