@@ -48,7 +48,7 @@ class EventLog:
         notices, odd = 0, False
         for event in self.events:
             if event.progress is not None:
-                # Every other one: what stays is still spread over the whole run.
+                # Every other one, again and again: the older, the fewer.
                 odd = not odd
                 stays = last[event.progress.stage] == event.seq or odd
             else:

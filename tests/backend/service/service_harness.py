@@ -132,6 +132,7 @@ class RawClient:
             socket.connect(address)
             self.sockets[line] = socket
         self.session = ""
+        self.patience = PATIENCE
         self.pushed: list[Envelope] = []
 
     def __enter__(self) -> RawClient:
@@ -152,16 +153,17 @@ class RawClient:
         self.sockets[line].send_multipart(encode(envelope, Limits()))
         return envelope.msg_id
 
-    def receive(self, line: str = "control", seconds: float = PATIENCE) -> Envelope | None:
+    def receive(self, line: str = "control", seconds: float | None = None) -> Envelope | None:
         """The next message, or None."""
-        if not self.sockets[line].poll(seconds * 1000):
+        wait = self.patience if seconds is None else seconds
+        if not self.sockets[line].poll(wait * 1000):
             return None
         return decode(self.sockets[line].recv_multipart(), Limits())
 
     def ask(self, content: Content, kind: type[C], *, line: str = "control", **more: Any) -> C:
         """Send and wait for the reply; an error is raised. Pushes on the way are kept."""
         asked = self.send(content, line=line, **more)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.patience
         while (left := end - time.monotonic()) > 0:
             message = self.receive(line, left)
             if message is None:
@@ -189,9 +191,9 @@ class RawClient:
         self.ask(Hello(**{**fields, "session": self.session}), Welcome, line="data")
         return welcome
 
-    def push(self, kind: type[C], job_id: str, seconds: float = PATIENCE) -> Envelope:
+    def push(self, kind: type[C], job_id: str) -> Envelope:
         """The next push of ``kind`` about a job, kept or new."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + self.patience
         while True:
             for message in self.pushed:
                 if isinstance(message.content, kind) and message.job_id == job_id:
@@ -238,10 +240,12 @@ class RawClient:
 
     def submit(self, prompt: str = "", job_id: str | None = None, **fields: Any) -> str:
         """Ask for a character of a photo that is put first; returns the job id."""
+        return self.submit_photo(PHOTO, job_id, prompt=prompt, **fields)
+
+    def submit_photo(self, photo: bytes, job_id: str | None = None, **fields: Any) -> str:
+        """The same for another photo."""
         job_id = job_id or new_id()
-        content = Submit(
-            photo=self.put(PHOTO), **{"photo_name": "me.png", "prompt": prompt, **fields}
-        )
+        content = Submit(photo=self.put(photo), **{"photo_name": "me.png", **fields})
         self.ask(content, Accepted, job_id=job_id)
         return job_id
 
@@ -255,7 +259,7 @@ class RawClient:
 
     def until(self, job_id: str, *states: str, step: int = 0) -> JobStatus:
         """Wait until a job has one of the states, and came as far as ``step``."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.patience
         while time.monotonic() < end:
             status = self.status(job_id)
             steps = [e.progress.step for e in status.events if e.progress is not None]
