@@ -14,6 +14,7 @@ from backend.fitting.report import FitReport
 from backend.geometry.frames import PhotoCamera
 from backend.perception.subject import Photo
 from backend.pipeline import Estimate, GenerateResult
+from backend.service.words import plain
 from shared_protocol.documents import BodyTemplate, CharacterData
 from shared_protocol.messages import BlobRef, Camera, Fit, PhotoInfo, Pose, PoseProposed
 
@@ -85,8 +86,8 @@ def pose_proposed(estimated: Estimate, body: BlobRef) -> PoseProposed:
         photo=photo_info(estimated.subject.photo),
         fit=wire_fit(fit.report),
         body=body,
-        caption=estimated.subject.caption,
-        providers=dict(estimated.subject.providers),
+        caption=plain(estimated.subject.caption),
+        providers={stage: plain(why) for stage, why in estimated.subject.providers.items()},
     )
 
 

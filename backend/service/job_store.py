@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from backend.errors import HumanRefError
 from shared_protocol.content import from_tree, to_tree
@@ -147,38 +147,48 @@ class JobStore:
             )
 
     def load(self) -> list[JobRecord]:
-        """All jobs, oldest first. Raises HumanRefError ``store_unreadable``."""
-        try:
-            return self._load()
-        except (sqlite3.Error, ProtocolError, KeyError) as error:
-            raise _unreadable(error) from error
+        """All jobs, oldest first; those that only a newer humanref can read stay and are left out.
 
-    def _load(self) -> list[JobRecord]:
-        rows = self._db.execute(
-            "SELECT uid, owner, job_id, kind, request, state, created, ended, attempts, seq, "
-            "outcome_type, outcome FROM jobs ORDER BY created, uid"
+        Raises:
+            HumanRefError: ``store_unreadable``.
+        """
+        columns = (
+            "uid, owner, job_id, kind, request, state, created, ended, attempts, seq, "
+            "outcome_type, outcome"
         )
-        return [
-            JobRecord(
-                uid=row[0],
-                owner=row[1],
-                job_id=row[2],
-                kind=row[3],
-                request=self._unpack(row[4], _REQUESTS[row[3]]),
-                state=row[5],
-                created=row[6],
-                ended=row[7],
-                attempts=row[8],
-                seq=row[9],
-                outcome=None if row[10] is None else self._unpack(row[11], _OUTCOMES[row[10]]),
-            )
-            for row in rows
-        ]
+        try:
+            rows = self._db.execute(f"SELECT {columns} FROM jobs ORDER BY created, uid").fetchall()
+        except sqlite3.Error as error:
+            raise _unreadable(error) from error
+        jobs = []
+        for row in rows:
+            with suppress(ProtocolError, KeyError):
+                jobs.append(self._record(row))
+        return jobs
+
+    def _record(self, row: tuple[Any, ...]) -> JobRecord:
+        return JobRecord(
+            uid=row[0],
+            owner=row[1],
+            job_id=row[2],
+            kind=row[3],
+            request=self._unpack(row[4], _REQUESTS[row[3]]),
+            state=row[5],
+            created=row[6],
+            ended=row[7],
+            attempts=row[8],
+            seq=row[9],
+            outcome=None if row[10] is None else self._unpack(row[11], _OUTCOMES[row[10]]),
+        )
 
     def events(self, uid: str) -> list[JobEvent]:
         """A job's events, oldest first."""
         rows = self._db.execute("SELECT event FROM events WHERE uid=? ORDER BY seq", (uid,))
-        return [self._unpack(row[0], JobEvent) for row in rows]
+        events = []
+        for row in rows:
+            with suppress(ProtocolError):
+                events.append(self._unpack(row[0], JobEvent))
+        return events
 
     def blobs(self, owner: str) -> set[str]:
         """Digests that any job of ``owner`` needs."""
@@ -225,7 +235,10 @@ class JobStore:
         self._db.executemany("INSERT OR IGNORE INTO job_blobs VALUES (?,?)", rows)
 
     def _pack(self, content: object) -> bytes:
-        return pack_tree(to_tree(content), self._limits)
+        data = pack_tree(to_tree(content), self._limits)
+        # Read back: what could not be read after a restart is refused while somebody can be told.
+        unpack_tree(data, self._limits)
+        return data
 
     def _unpack(self, data: bytes, cls: type[T]) -> T:
         return from_tree(unpack_tree(data, self._limits), cls, "A stored job")

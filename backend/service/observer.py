@@ -12,6 +12,7 @@ import numpy as np
 from backend.errors import Cancelled
 from backend.events import Event, Preview, StageStarted, Step, Warned
 from backend.service.documents import color_bytes
+from backend.service.words import plain
 from backend.service.worker import IsStopped, Send
 from backend.service.worker_messages import Previewed, PreviewMesh, Told
 from shared_protocol.messages import Notice, Progress
@@ -42,7 +43,7 @@ class JobObserver:
             raise Cancelled()
         if isinstance(event, StageStarted):
             self._stage = event.stage
-            self._tell(Progress(stage=event.stage, provider=event.provider))
+            self._tell(Progress(stage=event.stage, provider=plain(event.provider)))
         elif isinstance(event, Step):
             now = self._clock()
             news = event.stage != self._stage or event.step in (1, event.total)
@@ -50,7 +51,7 @@ class JobObserver:
                 self._stage, self._told = event.stage, now
                 self._tell(_progress(event))
         elif isinstance(event, Warned):
-            self._tell(Notice(code=event.code, message=event.message))
+            self._tell(Notice(code=event.code, message=plain(event.message)))
         elif isinstance(event, Preview):
             self._send(Previewed(self._uid, preview_mesh(event)))
 

@@ -118,7 +118,8 @@ class Server:
             data=named["data"],
             server_key=self._guard.server_key,
             token=self._guard.token,
-            pid=pid,
+            # A process id means nothing on the other machines that copies of the file go to.
+            pid=pid if self._bind.is_loopback else 0,
             version=self._version,
         )
 

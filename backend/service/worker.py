@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 
 from backend.errors import Cancelled, HumanRefError
 from backend.service.logs import origin
+from backend.service.words import plain
 from backend.service.worker_messages import (
     Began,
     Facts,
@@ -175,8 +176,8 @@ def describe(error: Exception, names: dict[str, str]) -> Error:
         )
     return Error(
         code=said.code,
-        message=_renamed(said.message, names),
-        hint=_renamed(said.hint, names),
+        message=plain(_renamed(said.message, names)),
+        hint=plain(_renamed(said.hint, names)),
         retryable=said.retryable,
     )
 

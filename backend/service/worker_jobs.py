@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from backend.body import load_body
 from backend.body.model import BodyModel
 from backend.devices import choose_device
@@ -15,7 +17,7 @@ from backend.doctor import examine
 from backend.errors import HumanRefError
 from backend.events import OnEvent
 from backend.files import write_whole
-from backend.perception.mediapipe_models import mediapipe_solutions
+from backend.perception.mediapipe_models import MediapipeModels
 from backend.perception.overrides import Overrides
 from backend.perception.providers import PerceptionChoices
 from backend.pipeline import Estimate, EstimateRequest, GenerateResult, estimate, generate, stage
@@ -23,6 +25,7 @@ from backend.results import Writer, result_files, result_numbers
 from backend.run_report import InputFile, RunRecorder
 from backend.service import documents
 from backend.service.observer import JobObserver
+from backend.service.words import plain
 from backend.service.worker import IsStopped, Send
 from backend.service.worker_messages import Facts, Finished, LaneName, OutputFile, RunJob
 from backend.settings import GenerateSettings, Guidance, preset_settings
@@ -55,14 +58,16 @@ class PipelineRunner:
     def warm(self) -> Facts:
         """Load what the first job would wait for."""
         configure_threads()
-        mediapipe_solutions()
+        if self._lane == "interactive":
+            # The first picture is looked at in half the time when the models have seen one.
+            with MediapipeModels() as models:
+                models.holistic(np.zeros((256, 256, 3), np.uint8))
         report = examine()
         bodies = [self._body_info(load_body("anny"))]
         if self._smplx_path is not None:
             bodies.append(self._body_info(load_body("smplx", self._smplx_path)))
-        chosen = choose_device("auto")
         return Facts(
-            device=f"{chosen.device.type}: {chosen.why}",
+            device=_device("auto"),
             providers={row.stage: f"{row.provider}: {row.why}" for row in report.stages},
             bodies=tuple(bodies),
         )
@@ -110,7 +115,7 @@ class PipelineRunner:
         report = recorder.report(
             settings,
             guidance=result.providers["guidance"],
-            device=choose_device(settings.device).why,
+            device=_device(settings.device),
             results=result_numbers(estimated, result),
         )
         report = replace(report, inputs=_inputs(job))
@@ -121,7 +126,7 @@ class PipelineRunner:
             faces=len(result.character.mesh.faces),
             seconds=recorder.seconds,
             guidance=result.providers["guidance"],
-            warnings=recorder.warnings,
+            warnings=tuple(plain(warning) for warning in recorder.warnings),
         )
         return Finished(job.uid, content, out.files)
 
@@ -180,6 +185,11 @@ class PipelineRunner:
     @staticmethod
     def _body_info(model: BodyModel) -> BodyInfo:
         return BodyInfo(name=model.name, licence=model.licence, n_betas=model.n_betas)
+
+
+def _device(name: str) -> str:
+    chosen = choose_device(name)
+    return f"{chosen.device.type}: {chosen.why}"
 
 
 def generate_settings(request: Submit) -> GenerateSettings:

@@ -14,7 +14,7 @@ from fake_runner import POSE
 
 from backend.errors import HumanRefError
 from backend.service.job_store import JobRecord, JobStore
-from shared_protocol.errors import Error
+from shared_protocol.errors import Error, ProtocolError
 from shared_protocol.limits import Limits
 from shared_protocol.messages import (
     BlobRef,
@@ -141,3 +141,27 @@ def test_store_of_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HumanRefError) as refused:
         JobStore(path, Limits())
     assert refused.value.code == "store_unreadable"
+
+
+def test_what_a_newer_version_wrote_stays_and_harms_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    store = JobStore(path, Limits())
+    for uid in ("old", "new"):
+        store.insert(record(uid), set())
+        store.log(uid, [JobEvent(seq=1, progress=Progress(stage="s"))], [])
+    store._db.execute("UPDATE jobs SET request=x'80' WHERE uid='new'")
+    store._db.execute("UPDATE events SET event=x'c1'")
+    assert [job.uid for job in store.load()] == ["old"]
+    assert store.events("old") == []
+    store.close()
+
+
+def test_number_that_could_not_be_read_again_is_refused(tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "jobs.sqlite", Limits())
+    store.insert(record("one"), set())
+    with pytest.raises(ProtocolError):
+        store.log("one", [JobEvent(seq=1, progress=Progress(stage="s", eta=float("nan")))], [])
+    with pytest.raises(ProtocolError):
+        store.update(record("one", outcome=Result(character=BLOB, seconds=float("inf"))))
+    assert store.load() == [record("one")]
+    store.close()
