@@ -52,6 +52,8 @@ class Supervisor:
 
     def alive_elsewhere(self, options: BackendOptions) -> bool:
         """Whether a local backend runs already."""
+        # One of ours that has died keeps its process id until somebody asks how it ended.
+        self.process.running()
         return _living(options) is not None
 
     def start(self, options: BackendOptions) -> None:
