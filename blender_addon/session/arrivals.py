@@ -19,6 +19,7 @@ from ..shared_protocol.messages import Camera, PhotoInfo
 from .jobs import Job
 from .problem import ProblemError
 from .scene_jobs import SceneJob, SceneJobs
+from .sight import hide, people_of, show, show_body
 
 # Operators in whose middle the scene must not change under the artist's hands.
 _BUSY_OPERATORS = (
@@ -37,8 +38,8 @@ class Arrivals:
     def __init__(self, jobs: SceneJobs) -> None:
         self._jobs = jobs
         self._live: dict[str, LiveMesh] = {}
-        self._hid_body: set[str] = set()
-        """Jobs that took a visible body out of sight."""
+        self._aside: dict[str, tuple[str, ...]] = {}
+        """Job -> names of the objects that made room for its mesh."""
 
     def obstacle(self, job_id: str) -> str:
         """Why an arrival must wait: another scene is shown, or the artist is in the middle of something."""
@@ -66,9 +67,9 @@ class Arrivals:
         """A job that brought nothing leaves nothing."""
         self._remove_live(job_id)
         found = self._jobs.find(job_id)
-        if found is not None and job_id in self._hid_body:
-            hide_body(found[0], hidden=False)
-        self._hid_body.discard(job_id)
+        aside = self._aside.pop(job_id, ())
+        if found is not None:
+            show(found[0], aside)
         self._jobs.delivered(job_id)
 
     def show_pose(self, event: PoseArrived) -> None:
@@ -85,7 +86,7 @@ class Arrivals:
             if rig is not None and rig in find_rigs(scene):
                 accept_proposal(rig, told.pose, told.camera, told.photo)
             else:
-                hide_body(scene, hidden=True)
+                show_body(scene, shown=False)
                 rig = build_body(
                     bpy.context,
                     event.template,
@@ -96,7 +97,7 @@ class Arrivals:
                     photo_collection(scene, job.photo_name),
                 ).armature
                 scene.humanref.rig = rig
-            hide_body(scene, hidden=False)
+            show_body(scene, shown=True)
             scene.humanref.caption = told.caption
             _show_over_photo(scene, read_camera(rig) or told.camera, told.photo)
 
@@ -108,11 +109,10 @@ class Arrivals:
         live = self._live.get(event.job_id)
         if live is None:
             scene, job = found
-            if hide_body(scene, hidden=True):
-                self._hid_body.add(event.job_id)
-            name = f"{name_of_photo(job.photo_name)} (growing)"
+            collection = photo_collection(scene, job.photo_name)
+            self._aside[event.job_id] = hide(scene, people_of(scene, collection))
             show_colors(bpy.context, "VERTEX")
-            live = LiveMesh(name, photo_collection(scene, job.photo_name))
+            live = LiveMesh(f"{name_of_photo(job.photo_name)} (growing)", collection)
             self._live[event.job_id] = live
         live.update(event.vertices, event.faces, event.colors, event.topology)
 
@@ -123,12 +123,15 @@ class Arrivals:
             ProblemError: the character cannot be imported.
         """
         self._remove_live(event.job_id)
-        self._hid_body.discard(event.job_id)
+        self._aside.pop(event.job_id, None)
         if self._is_delivered(event.job_id):
             return
         with self._delivery(event.job_id, "HumanRef: Import Character") as (scene, job):
-            hide_body(scene, hidden=True)
-            import_character(bpy.context, event.character, photo_collection(scene, job.photo_name))
+            collection = photo_collection(scene, job.photo_name)
+            hide(scene, people_of(scene, collection))
+            imported = import_character(bpy.context, event.character, collection)
+            # Thin bones: it is the character that one wants to see.
+            imported.armature.data.display_type = "STICK"
             _show_over_photo(scene, event.character.camera, event.character.photo)
             if event.character.texture:
                 show_colors(bpy.context, "TEXTURE")
@@ -136,7 +139,7 @@ class Arrivals:
     def after_load(self) -> None:
         """Another file: nothing of the old one is there."""
         self._live.clear()
-        self._hid_body.clear()
+        self._aside.clear()
         self._jobs.reload()
         for scene in bpy.data.scenes:
             # Saved while it grew; a job that still runs grows a new one.
@@ -180,24 +183,6 @@ class Arrivals:
         live = self._live.pop(job_id, None)
         if live is not None:
             live.remove()
-
-
-def hide_body(scene: bpy.types.Scene, *, hidden: bool) -> bool:
-    """Take the posable body out of sight, or show it again: it would cover what grows over it.
-
-    Returns:
-        Whether that changed anything.
-    """
-    rig = scene.humanref.rig
-    if rig is None or scene.objects.get(rig.name) != rig:
-        return False
-    changed = False
-    for part in (rig, *(child for child in scene.objects if child.find_armature() == rig)):
-        for layer in scene.view_layers:
-            if part.name in layer.objects and part.hide_get(view_layer=layer) != hidden:
-                part.hide_set(hidden, view_layer=layer)
-                changed = True
-    return changed
 
 
 def photo_collection(scene: bpy.types.Scene, photo_name: str) -> bpy.types.Collection:

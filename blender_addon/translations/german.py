@@ -21,7 +21,7 @@ _INTERFACE = {
     "One person, whole figure in view.": "Eine Person, ganz im Bild.",
     "Or drop a picture into the viewport.": "Oder ein Bild in die Ansicht ziehen.",
     "Use photos that you have the right to use.": "Nur Fotos nehmen, die man nutzen darf.",
-    "Person (0: decide itself)": "Person (0: selbst wählen)",
+    "Person (0 = automatic)": "Person (0 = automatisch)",
     "Height (cm)": "Größe (cm)",
     "{} bones changed by you": "{} Knochen von dir geändert",
     "The pose will be estimated": "Die Pose wird geschätzt",
@@ -58,6 +58,7 @@ _INTERFACE = {
     "Cancelled": "Abgebrochen",
     "before it": "davor",
     "left": "übrig",
+    "{} more are waiting": "{} weitere warten",
     "Kept for": "Aufbewahrt für",
     # Why a button is grey, why a result waits.
     "The backend is still starting": "Das Backend startet noch",

@@ -8,7 +8,7 @@ from bpy.props import BoolProperty, EnumProperty
 
 from ..scene.posing import mirror, reset_limb, selected_joints, set_preset
 from ..scene.rig import adopt_armature, can_adopt, find_rigs, set_shape
-from ..session.arrivals import hide_body
+from ..session.sight import show_body
 from .job_requests import request_estimate, request_refit
 from .operator_base import ExplainedOperator
 from .property_access import own_rig_of
@@ -143,7 +143,7 @@ class HUMANREF_OT_show_body(ExplainedOperator, bpy.types.Operator):
     shown: BoolProperty(name="Show", description="Whether the body is in sight", default=True)
 
     def run(self, context: bpy.types.Context) -> None:
-        hide_body(context.scene, hidden=not self.shown)
+        show_body(context.scene, shown=self.shown)
 
 
 def _need_other_rig(context: bpy.types.Context) -> str:

@@ -49,7 +49,7 @@ class HUMANREF_PT_photo(SidebarPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("humanref.show_photo", text="Look Through", icon="CAMERA_DATA")
         row.prop(settings, "photo_opacity", text="", slider=True)
-        layout.prop(settings, "person", text="Person (0: decide itself)")
+        layout.prop(settings, "person", text="Person (0 = automatic)")
         notes = layout.column(align=True)
         notes.scale_y = 0.8
         notes.active = False

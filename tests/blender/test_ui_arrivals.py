@@ -183,11 +183,28 @@ def test_a_cancelled_job_leaves_the_scene_as_it_was(postman: Postman) -> None:
 def test_a_body_that_the_artist_hid_stays_hidden(postman: Postman) -> None:
     postman.ask("e", "estimate")
     postman.pose("e")
-    postman.part("session.arrivals").hide_body(bpy.context.scene, hidden=True)
+    assert bpy.ops.humanref.show_body(shown=False) == {"FINISHED"}
     postman.ask("g", "generate")
     postman.preview("g")
     postman.arrivals.end("g")
     assert hidden(bpy.context.scene.humanref.rig)
+
+
+def test_variants_of_a_person_do_not_stand_in_one_place(postman: Postman) -> None:
+    postman.ask("one", "generate")
+    postman.result("one")
+    first = postman.characters()[0]
+    postman.ask("two", "generate")
+    postman.preview("two")
+    assert hidden(first)
+    postman.arrivals.end("two")
+    assert not hidden(first)
+    postman.ask("three", "generate")
+    postman.preview("three")
+    postman.result("three")
+    second = next(found for found in postman.characters() if found != first)
+    assert hidden(first)
+    assert not hidden(second)
 
 
 def test_edit_mode_and_other_scenes_are_not_disturbed(postman: Postman, scene: Any) -> None:
