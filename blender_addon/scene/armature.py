@@ -30,7 +30,8 @@ def build_armature(
     data = bpy.data.armatures.new(name)
     armature = bpy.data.objects.new(name, data)
     collection.objects.link(armature)
-    data.display_type = "OCTAHEDRAL"
+    # Slender: the photo and the skin are what the artist looks at.
+    data.display_type = "STICK"
     armature.show_in_front = True
     layout = lay_out(joints)
     with edit_bones(context, armature) as bones:

@@ -32,7 +32,7 @@ def import_character(
     data: CharacterData,
     collection: bpy.types.Collection | None = None,
 ) -> ImportedCharacter:
-    """Armature and skinned mesh over the photo, selected and active.
+    """Armature and skinned mesh over the photo; the armature is selected and active.
 
     Rest is the T-pose, feet on the origin. The photo's pose is kept: see :func:`to_photo_pose`.
 
@@ -71,7 +71,7 @@ def import_character(
     )
     mesh = _skin(data, armature, collection, image)
     to_photo_pose(armature)
-    make_active(context, armature, mesh)
+    make_active(context, armature)
     return ImportedCharacter(armature=armature, mesh=mesh, collection=collection)
 
 

@@ -16,6 +16,9 @@ from .photo_image import load_upright
 _DISTANCE: Final = 10.0
 """Metres from the camera to the plane y = 0; an orthographic picture does not depend on it."""
 _OPACITY: Final = 1.0
+_MARGIN: Final = 4.0
+"""In the units of a camera view's zoom."""
+_SOFT_LIGHT: Final = "paint.sl"
 
 
 def show_photo(
@@ -104,8 +107,7 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object | None = N
         space = area.spaces.active
         region = space.region_3d
         region.view_perspective = "CAMERA"
-        # The whole frame with a little margin, in the middle.
-        region.view_camera_zoom, region.view_camera_offset = 0.0, (0.0, 0.0)
+        _fill_view(context, area)
         _show_colors(area, "VERTEX")
         turned += 1
     return turned
@@ -124,12 +126,33 @@ def show_colors(context: bpy.types.Context, kind: Literal["VERTEX", "TEXTURE"]) 
     return len(views)
 
 
+def _fill_view(context: bpy.types.Context, area: bpy.types.Area) -> None:
+    """The whole frame, in the middle, as large as the view is."""
+    region = next((region for region in area.regions if region.type == "WINDOW"), None)
+    if region is None:
+        return
+    with context.temp_override(window=context.window, area=area, region=region):
+        # Its poll refuses a view that is not drawn yet; the frame is then as it was.
+        if bpy.ops.view3d.view_center_camera.poll():
+            bpy.ops.view3d.view_center_camera()
+            # Headers lie over the view.
+            area.spaces.active.region_3d.view_camera_zoom -= _MARGIN
+
+
 def _show_colors(area: bpy.types.Area, kind: str) -> None:
     shading = area.spaces.active.shading
     if shading.type == "SOLID":
         shading.color_type = kind
-        # Solid shading's highlights make every cloth look like leather.
+        # The colours of a photo have its light in them: highlights make every cloth look like leather,
+        # and the usual studio light darkens it a second time.
         shading.show_specular_highlight = False
+        if shading.light == "STUDIO" and _SOFT_LIGHT in bpy.context.preferences.studio_lights:
+            shading.studio_light = _SOFT_LIGHT
+        # A photo's texture is lit already: a second light makes it much darker than the photo. What
+        # has no texture yet needs a light to show its shape, a soft one.
+        shading.light = "FLAT" if kind == "TEXTURE" else "STUDIO"
+        if kind == "VERTEX":
+            shading.studio_light = "paint.sl"
     area.tag_redraw()
 
 
