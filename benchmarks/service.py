@@ -96,6 +96,19 @@ def preview_milliseconds(vertices: int, repeat: int) -> dict[str, float]:
         context.destroy(linger=0)
 
 
+class Photos:
+    """The same picture every time, but never the same file: no worker has looked at it before."""
+
+    def __init__(self, path: Path) -> None:
+        self._data = path.read_bytes()
+        self._number = 0
+
+    def next(self) -> bytes:
+        """A new one. Bytes behind a picture's end are no part of it."""
+        self._number += 1
+        return self._data + bytes(self._number)
+
+
 class RoundTrips:
     """Asks all the time, on a thread of its own: how long does a control message take?"""
 
@@ -170,6 +183,7 @@ class SlowClient:
 def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Everything that needs a server; see the module text."""
     numbers: dict[str, Any] = {}
+    photos = Photos(args.photo)
     with tempfile.TemporaryDirectory(prefix="humanref-bench-") as name:
         folder = Path(name)
         console.print("Starting a server ...")
@@ -180,9 +194,9 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
                 watcher.until_warm()
                 numbers["start_to_warm_s"] = time.monotonic() - start
                 # Once uncounted: kernels are compiled, files are read for the first time.
-                _estimate(watcher, args.photo)
+                _estimate(watcher, photos.next())
                 console.print("Estimates ...")
-                poses = [_estimate(watcher, args.photo) for _ in range(1 if args.quick else 3)]
+                poses = [_estimate(watcher, photos.next()) for _ in range(1 if args.quick else 3)]
                 numbers["pose_s"] = statistics.median(seconds for seconds, _ in poses)
                 proposed = poses[-1][1]
                 console.print("Idle ...")
@@ -191,16 +205,18 @@ def measure(args: argparse.Namespace, console: Console) -> dict[str, Any]:
                 if not args.quick:
                     console.print("standard until its first mesh ...")
                     numbers["first_mesh_s"] = {
-                        "standard": _first_mesh(watcher, args.photo, proposed)
+                        "standard": _first_mesh(watcher, photos.next(), proposed)
                     }
                 console.print("draft, watched by a client that never reads ...")
-                numbers.update(_whole_job(server, watcher, args, proposed, numbers))
+                numbers.update(
+                    _whole_job(server, watcher, photos.next(), proposed, numbers, args.quick)
+                )
             finally:
                 watcher.client.close()
     return numbers
 
 
-def _estimate(watcher: Watcher, photo: Path) -> tuple[float, PoseProposed]:
+def _estimate(watcher: Watcher, photo: bytes) -> tuple[float, PoseProposed]:
     """Seconds from asking for a pose to pose and body at the client, and the pose."""
     job_id, start = new_job_id(), time.monotonic()
     watcher.client.estimate(job_id, photo)
@@ -210,7 +226,7 @@ def _estimate(watcher: Watcher, photo: Path) -> tuple[float, PoseProposed]:
     return seconds, proposed
 
 
-def _first_mesh(watcher: Watcher, photo: Path, proposed: PoseProposed) -> float:
+def _first_mesh(watcher: Watcher, photo: bytes, proposed: PoseProposed) -> float:
     """Seconds from Generate (with the pose, as in Blender) to the first mesh; then it is cancelled."""
     job_id, start = new_job_id(), time.monotonic()
     pose, camera = proposed.pose, proposed.camera
@@ -235,17 +251,18 @@ def _idle(server: ServerProcess, seconds: float) -> float | None:
 def _whole_job(
     server: ServerProcess,
     watcher: Watcher,
-    args: argparse.Namespace,
+    photo: bytes,
     proposed: PoseProposed,
     numbers: dict[str, Any],
+    quick: bool,
 ) -> dict[str, Any]:
     """A draft from Generate to its files, with round trips and a slow client beside it."""
     job_id = new_job_id()
     before = server.memory_mb()
     start = time.monotonic()
-    steps = 30 if args.quick else None
+    steps = 30 if quick else None
     pose, camera = proposed.pose, proposed.camera
-    watcher.client.submit(job_id, args.photo, preset="draft", steps=steps, pose=pose, camera=camera)
+    watcher.client.submit(job_id, photo, preset="draft", steps=steps, pose=pose, camera=camera)
     watcher.until(PreviewArrived, 180, job_id=job_id)
     first = time.monotonic() - start
     highest = before
@@ -254,7 +271,7 @@ def _whole_job(
         SlowClient(server.connection_file, job_id) as slow,
     ):
         result = watcher.until(ResultArrived, 600, job_id=job_id).result
-        slow.fetch(result.character, 100 if args.quick else 400)
+        slow.fetch(result.character, 100 if quick else 400)
         time.sleep(1.0)
         after = server.memory_mb()
     if before is not None and after is not None:
