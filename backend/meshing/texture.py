@@ -82,10 +82,19 @@ def _densities(charts: Charts, front: PhotoColors | None) -> Float[np.ndarray, "
 
 
 def _texels(atlas: Atlas) -> Raster:
-    """Which face each texel's centre lies on, and where."""
+    """Which face each texel's centre lies on, and where; a face without any takes a free texel it touches."""
     flat = atlas.texels.reshape(-1, 2) * (2.0 / atlas.side) - 1.0
     xyz = np.stack([flat[:, 0], -flat[:, 1], np.zeros(len(flat))], 1)
-    return rasterize(xyz, np.arange(len(flat), dtype=np.int32).reshape(-1, 3), atlas.side)
+    raster = rasterize(xyz, np.arange(len(flat), dtype=np.int32).reshape(-1, 3), atlas.side)
+    # A scrap of a chart may hold no texel's centre; it must not show the chart next to it.
+    missing = np.ones(len(atlas.texels), bool)
+    missing[raster.face_index[raster.covered]] = False
+    face = np.flatnonzero(missing)
+    column, row = np.floor(atlas.texels[face].mean(1)).astype(int).T
+    free = ~raster.covered[row, column]
+    raster.face_index[row[free], column[free]] = face[free]
+    raster.barycentric[row[free], column[free]] = 1.0 / 3.0
+    return raster
 
 
 def _paint(

@@ -71,6 +71,21 @@ def test_no_texel_is_left_empty(ball: ColoredMesh) -> None:
     assert (bake_texture(bright, 256, None).image == 255).all()
 
 
+def test_scraps_smaller_than_a_texel_keep_their_colours(ball: ColoredMesh) -> None:
+    rng = np.random.default_rng(0)
+    size = 80
+    corners = rng.uniform(-1, 1, (size, 1, 3)) + rng.normal(0, 1e-4, (size, 3, 3))
+    vertices = np.concatenate([ball.vertices, corners.reshape(-1, 3)]).astype(np.float32)
+    own = np.arange(3 * size, dtype=np.int32).reshape(-1, 3) + len(ball.vertices)
+    faces = np.concatenate([ball.faces, own])
+    colors = np.zeros_like(vertices)
+    colors[len(ball.vertices) :] = np.repeat(rng.random((size, 3)), 3, axis=0)
+    mesh = ColoredMesh(vertices, faces, colors, vertex_normals(vertices, faces))
+    _, shown = spots(mesh, bake_texture(mesh, 256, None))
+    wanted = np.repeat(colors[own[:, 0]], 12, axis=0)
+    assert np.abs(shown[-12 * size :] - wanted).max() < 0.01
+
+
 def test_what_the_camera_saw_is_the_photos_own(ball: ColoredMesh) -> None:
     texture = bake_texture(ball, SIDE, photo())
     points, shown = spots(ball, texture)
