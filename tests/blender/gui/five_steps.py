@@ -24,9 +24,14 @@ import importlib
 def part(name):
     return importlib.import_module("bl_ext.user_default.humanref." + name)
 session = part("session.current").current_session()
-settings = bpy.context.window_manager.windows[0].scene.humanref
-objects = bpy.context.window_manager.windows[0].scene.objects
+scene = bpy.context.window_manager.windows[0].scene
+settings, objects = scene.humanref, scene.objects
+characters = part("scene.character").find_characters(scene)
 """
+
+_HEAD = "characters[-1].pose.bones['head'].tail.z"
+_WRIST = "characters[-1].pose.bones['{}_wrist'].head"
+_ARM_SPAN = f"({_WRIST.format('left')} - {_WRIST.format('right')}).length"
 
 
 class Steps:
@@ -35,10 +40,6 @@ class Steps:
     def __init__(self, window: Window) -> None:
         self._window = window
         self._panel = Sidebar(window)
-
-    def look(self, code: str) -> object:
-        """Something of the add-on, as an expression."""
-        return self._window.run(f"{_HUMANREF}\nvalue = {code}")
 
     def wait(self, code: str, seconds: float) -> object:
         """The first true value of an expression; a problem in the panel ends it."""
@@ -124,8 +125,13 @@ class Steps:
         self.wait(f"len({found})", 180)
         self._panel.to_the_end()
         self.picture("blender-5-result")
-        self._panel.press("humanref.rest_pose(pose=")
-        time.sleep(0.3)
+        self._panel.press("humanref.rest_pose(pose='T'")
+        self.wait(f"{_ARM_SPAN} > 0.65 * {_HEAD}", 10)
+        self._window.run(
+            "with bpy.context.temp_override(**view()):\n"
+            "    bpy.ops.view3d.view_orbit(angle=0.5, type='ORBITLEFT')\n"
+            "    bpy.ops.view3d.view_selected()\n"
+        )
         self.picture("blender-6-rest-pose")
 
 

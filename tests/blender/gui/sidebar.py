@@ -94,7 +94,7 @@ class Sidebar:
         """What the button there would run; empty where there is none."""
         self._window.point(x, y)
         time.sleep(patience)
-        return str(self._window.run(_WHAT_IS_HERE)).removeprefix("bpy.ops.")
+        return str(self._window.run(_WHAT_IS_HERE)).removeprefix("bpy.ops.").replace('"', "'")
 
     def _wheel(self, place: tuple[int, int], *, up: bool, clicks: int) -> None:
         self._window.point(*place)
