@@ -16,7 +16,9 @@ T = TypeVar("T")
 class Mailbox:
     """Calls from other threads, made later on the loop's thread; waking it costs nothing while idle."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_error: Callable[[Exception], None]) -> None:
+        """``on_error`` gets what a call raises; the calls after it are made all the same."""
+        self._on_error = on_error
         self._calls: deque[Callable[[], None]] = deque()
         # A socket pair and no pipe: ZeroMQ's poller takes only sockets on Windows.
         self._reader, self._writer = socket.socketpair()
@@ -40,7 +42,11 @@ class Mailbox:
             while self._reader.recv(4096):
                 pass
         for _ in range(len(self._calls)):
-            self._calls.popleft()()
+            call = self._calls.popleft()
+            try:
+                call()
+            except Exception as error:
+                self._on_error(error)
 
     def close(self) -> None:
         """Let go of the sockets."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import zmq
+from zmq.utils import z85
 
 from backend.errors import HumanRefError
 from backend.service.keys import ServerKeys, allowed_clients, load_server_keys
@@ -154,7 +155,7 @@ class Guard:
         ]
         user = ""
         if mechanism == b"CURVE" and domain == _DOMAIN.encode() and len(credentials) == 1:
-            key = zmq.utils.z85.encode(credentials[0]).decode()
+            key = z85.encode(credentials[0]).decode()
             user = key if key in self.allowed() else ""
         status, text = (b"200", b"OK") if user else (b"400", b"Unknown key")
         self._zap.send_multipart([version, request, status, text, user.encode(), b""])

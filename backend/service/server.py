@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import metadata
 from typing import get_args
 
@@ -55,7 +54,8 @@ class Server:
         self._guard = Guard.of(options, bind)
         folder = DataFolder(options.data_dir)
         self._archive = Archive(folder, options.limits)
-        self._mailbox = Mailbox()
+        # A mistake of ours in one job's affairs must not end the server for everybody.
+        self._mailbox = Mailbox(lambda error: log.failure("call_failed", error))
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._zap = self._guard.open(self._context)
@@ -271,8 +271,7 @@ class Server:
             worker.kill()
         self._disk.close()
         # What was decided last is written down; nobody is left to be told.
-        with suppress(Exception):
-            self._mailbox.drain()
+        self._mailbox.drain()
         self._archive.close()
         self._wire.close(leave=True)
         if self._zap is not None:

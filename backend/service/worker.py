@@ -204,9 +204,14 @@ _OUT_OF_MEMORY = Error(
 
 
 def _die_with_parent() -> None:
-    """On Linux the kernel kills us with the server, even while native code holds every thread."""
+    """On Linux the kernel kills us with the server, even while native code holds every thread.
+
+    And when memory runs out it kills us first, before the server or Blender.
+    """
     if not sys.platform.startswith("linux"):
         return
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
     parent = os.getppid()
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
