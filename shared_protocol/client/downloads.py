@@ -110,7 +110,7 @@ class Download:
         # What waits for an earlier piece counts as well: memory stays that of a window.
         while len(self._flying) + len(self._early) < WINDOW and self._next < self.ref.size:
             start = self._next
-            length = min(CHUNK, self.ref.size - start)
+            length = min(CHUNK, self._requests.limits.chunk_bytes, self.ref.size - start)
             self._next = start + length
             self._flying[start] = self._ask(start, length)
 

@@ -157,6 +157,7 @@ class Engine:
             self._commands.popleft()(self)
 
     def _ready(self, welcome: Welcome, first: bool) -> None:
+        self._requests.limits = welcome.limits
         if first:
             self._requests.restart()
             self._previews.restart()

@@ -137,7 +137,7 @@ class Link:
         socket = self._sockets.get(channel)
         if socket is None:
             return False
-        frames = encode(envelope, self.limits)
+        frames = encode(envelope, self.limits.of_requests)
         try:
             socket.send_multipart(frames, flags=zmq.NOBLOCK, copy=False)
         except zmq.Again:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..codec import Envelope
 from ..errors import RATE_LIMITED, SHUTTING_DOWN, Error, ProtocolError
+from ..limits import Limits
 from ..messages import Content
 from .link import Channel
 from .timing import Timing
@@ -43,6 +44,8 @@ class Requests:
         self._send = send
         self._timing = timing
         self._open: dict[str, _Request] = {}
+        self.limits = Limits()
+        """What the backend takes; its own once hands were shaken."""
 
     def ask(
         self,

@@ -8,7 +8,6 @@ from functools import partial
 
 from ..codec import Envelope
 from ..errors import BLOB_MISSING, Error, ProtocolError
-from ..limits import Limits
 from ..messages import Accepted, BlobRef, JobStatus
 from .events import JobAccepted, JobCancelled, JobEnded, JobFailed, Transfer
 from .inbox import Inbox
@@ -56,7 +55,7 @@ class Submission:
         files: dict[BlobRef, bytes] = {}
         try:
             for role, source in self._job.sources().items():
-                ref, data = read_source(source, Limits().blob_bytes)
+                ref, data = read_source(source, self._requests.limits.blob_bytes)
                 self._refs[role] = ref
                 files[ref] = data
         except ProtocolError as error:

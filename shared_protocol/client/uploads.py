@@ -66,7 +66,8 @@ class Upload:
             return
         while len(self._flying) < WINDOW and self._next < self._ref.size:
             start = self._next
-            piece = self._data[start : start + CHUNK]
+            chunk = min(CHUNK, self._requests.limits.chunk_bytes)
+            piece = self._data[start : start + chunk]
             self._next = start + len(piece)
             if start not in self._flying:
                 self._send(start, piece)
