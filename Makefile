@@ -98,6 +98,7 @@ format: $(VENV)/.developer
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/cpu.py
+	$(BIN)/python benchmarks/service.py
 
 # bpy 4.2 wants NumPy 1. No pyzmq in here: the extension must bring its own.
 $(BLENDER_42)/.installed:

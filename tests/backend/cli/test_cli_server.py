@@ -56,6 +56,17 @@ def test_generate_writes_what_the_server_made(
     assert "The server sends no mask.png." in ended.err
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="other folders there")
+def test_local_is_this_users_own_server(
+    humanref: Callable, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+    with FakeBackend(tmp_path / "runtime" / "humanref" / "backend.json") as backend:
+        ended = humanref("generate", portrait, "-o", tmp_path / "me.glb", "--server", "local")
+        assert ended.code == 0, ended.err
+        assert len(backend.store.jobs) == 1
+
+
 def test_generate_as_a_still_mesh_and_as_json(
     humanref: Callable, portrait: Path, tmp_path: Path, connection: Path
 ) -> None:
