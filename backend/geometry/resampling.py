@@ -14,7 +14,8 @@ def crop_map(
 ) -> np.ndarray:
     """Resample a photo-sized map (h, w[, c]) to the (resolution, resolution[, c]) crop; zero outside it.
 
-    Shrinking averages (no aliasing); ``nearest`` keeps labels whole.
+    Shrinking averages (no aliasing); ``nearest`` keeps labels whole. Bytes stay bytes, all else becomes
+    float32.
     """
     pixels = 2.0 * crop.half_size / resolution
     over = 1 if nearest else int(np.clip(np.ceil(pixels), 1, 8))
@@ -28,7 +29,8 @@ def crop_map(
         ]
     )
     flags = (cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
-    source = np.ascontiguousarray(image if nearest else image.astype(np.float32))
+    kept = nearest or image.dtype == np.uint8
+    source = np.ascontiguousarray(image if kept else image.astype(np.float32))
     out = cv2.warpAffine(source, matrix, (side, side), flags=flags, borderValue=0)
     if over > 1:
         out = cv2.resize(out, (resolution, resolution), interpolation=cv2.INTER_AREA)
@@ -45,7 +47,7 @@ def sample(
     # OpenCV wants a picture of points, no side of which may pass 32767.
     columns = 4096
     count = len(pixels)
-    places = np.full((-(-count // columns) * columns, 2), 0.0, np.float32)
+    places = np.zeros((max(1, -(-count // columns)) * columns, 2), np.float32)
     # cv2 counts pixel centres from 0; ours lie at +0.5.
     places[:count] = pixels - 0.5
     grid = places.reshape(-1, columns, 2)
@@ -53,7 +55,7 @@ def sample(
     source = np.ascontiguousarray(picture, np.float32)
     found = [
         cv2.remap(source, band[..., 0], band[..., 1], method, borderMode=cv2.BORDER_REPLICATE)
-        for band in np.array_split(grid, max(1, -(-len(grid) // 16384)))
+        for band in np.array_split(grid, -(-len(grid) // 16384))
     ]
     flat = np.concatenate(found).reshape(len(places), *picture.shape[2:])
     return flat[:count]
