@@ -58,15 +58,28 @@ def build_armature(
 def move_rest_joints(
     context: bpy.types.Context, armature: bpy.types.Object, joints: NDArray[np.floating]
 ) -> None:
-    """Give an armature of ours other rest joints (55, 3), in Blender's axes; bones keep their poses."""
+    """Give an armature of ours other rest joints (55, 3), in Blender's axes; bones keep their channels.
+
+    Joints whose bones the artist has deleted are passed over.
+    """
     layout: BoneLayout = lay_out(joints)
     names = joint_bones(armature)
     with edit_bones(context, armature) as bones:
         # Parents come first in the skeleton's order: a connected head follows its parent's tail.
         for index, joint in enumerate(JOINT_NAMES):
+            if joint not in names:
+                continue
             bone = bones[names[joint]]
             bone.head, bone.tail = Vector(layout.heads[index]), Vector(layout.tails[index])
             bone.align_roll(Vector(layout.rolls[index]))
+
+
+def scale_rest(context: bpy.types.Context, armature: bpy.types.Object, factor: float) -> None:
+    """Scale all rest bones, the artist's own included, about the object's origin."""
+    with edit_bones(context, armature) as bones:
+        ends = [(bone, bone.head * factor, bone.tail * factor) for bone in bones]
+        for bone, head, tail in ends:
+            bone.head, bone.tail = head, tail
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def rest(armature: bpy.types.Object) -> None:
 
 def place_pelvis(armature: bpy.types.Object, position: NDArray[np.floating]) -> None:
     """Put the pelvis joint at a point (3,) of the body's world by moving its bone, not the object."""
-    name = joint_bones(armature)["pelvis"]
+    name = _pelvis_bone(joint_bones(armature))
     target = np.append(blender_from_body(np.asarray(position, np.float64)), 1.0)
     frame = _channel_frame(_world(armature), bone_frames(armature), name)
     armature.pose.bones[name].location = Vector(np.linalg.solve(frame, target)[:3])
@@ -136,8 +136,14 @@ def pelvis_position(armature: bpy.types.Object) -> NDArray[np.float64]:
 
 
 def _pelvis(root: Matrices, bones: dict[str, str], frames: BoneFrames) -> NDArray[np.float64]:
-    place = root @ frames.posed[frames.index[bones["pelvis"]]]
+    place = root @ frames.posed[frames.index[_pelvis_bone(bones)]]
     return body_from_blender(place[:3, 3])
+
+
+def _pelvis_bone(bones: dict[str, str]) -> str:
+    if "pelvis" not in bones:
+        raise SceneError("not_a_rig", "This body has lost its pelvis bone.", "Undo its deletion.")
+    return bones["pelvis"]
 
 
 def _full_pose(
@@ -146,6 +152,7 @@ def _full_pose(
     bones: dict[str, str],
     frames: BoneFrames,
 ) -> NDArray[np.float64]:
+    _pelvis_bone(bones)
     # How far each bone has turned in the armature's axes; joints that are missing go with their parents.
     all_turned = _unscaled(frames.posed[:, :3, :3]) @ np.swapaxes(frames.rest[:, :3, :3], 1, 2)
     turned = np.empty((N_JOINTS, 3, 3))

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ..shared_protocol.documents import BodyTemplate
 from ..shared_protocol.messages import Camera
-from ..shared_protocol.skeleton import JOINT_NAMES, N_JOINTS
+from ..shared_protocol.skeleton import N_JOINTS
 from . import mesh_data, photo_camera, pose_io, stored
-from .armature import joint_bones, move_rest_joints, skinned_mesh
+from .armature import move_rest_joints, scale_rest, skinned_mesh
 from .errors import SceneError
 from .frames import blender_from_body
 
@@ -119,11 +119,9 @@ def _enlarge(armature: bpy.types.Object, values: dict[str, Any], factor: float) 
     mesh = skinned_mesh(armature)
     if mesh is not None:
         _scale_mesh(mesh.data, factor)
-    names = joint_bones(armature)
-    rest = [armature.data.bones[names[joint]].head_local for joint in JOINT_NAMES]
-    move_rest_joints(bpy.context, armature, np.array(rest) * factor)
-    pelvis = armature.pose.bones[names["pelvis"]]
-    pelvis.location = pelvis.location * factor
+    scale_rest(bpy.context, armature, factor)
+    for bone in armature.pose.bones:
+        bone.location = bone.location * factor
     stored.update(
         armature,
         stored.RIG,

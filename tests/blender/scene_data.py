@@ -96,6 +96,21 @@ class SceneData:
         )
 
 
+def assert_pose(data: SceneData, found: Any, wanted: Any) -> None:
+    """The same rotations, place, size and shape."""
+    conversion = data.scene("pose_conversion")
+
+    def matrices(pose: Any) -> np.ndarray:
+        vectors = np.array(pose.full_pose).reshape(55, 3)
+        return conversion.matrices_from_quaternions(conversion.quaternions_from_vectors(vectors))
+
+    np.testing.assert_allclose(matrices(found), matrices(wanted), atol=1e-5)
+    np.testing.assert_allclose(found.transl, wanted.transl, atol=1e-5)
+    np.testing.assert_allclose(found.betas, wanted.betas, atol=1e-6)
+    np.testing.assert_allclose(found.scale, wanted.scale, rtol=1e-6)
+    assert found.model == wanted.model
+
+
 def world_vertices(mesh: Any) -> np.ndarray:
     """Deformed vertices (v, 3) in Blender's world."""
     bpy.context.view_layer.update()

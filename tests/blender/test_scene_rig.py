@@ -3,29 +3,13 @@
 import bpy
 import numpy as np
 import pytest
-from mathutils import Matrix, Quaternion
-from scene_data import SceneData, body_axes, world_vertices
+from scene_data import SceneData, assert_pose, body_axes, world_vertices
 
 MILLIMETRE = 1e-3
 
 
 def vertices(rig) -> np.ndarray:
     return body_axes(world_vertices(rig.mesh))
-
-
-def assert_pose(data: SceneData, found, wanted) -> None:
-    """The same rotations, place, size and shape."""
-    conversion = data.scene("pose_conversion")
-
-    def matrices(pose) -> np.ndarray:
-        vectors = np.array(pose.full_pose).reshape(55, 3)
-        return conversion.matrices_from_quaternions(conversion.quaternions_from_vectors(vectors))
-
-    np.testing.assert_allclose(matrices(found), matrices(wanted), atol=1e-5)
-    np.testing.assert_allclose(found.transl, wanted.transl, atol=1e-5)
-    np.testing.assert_allclose(found.betas, wanted.betas, atol=1e-6)
-    assert found.scale == pytest.approx(wanted.scale, rel=1e-6)
-    assert found.model == wanted.model
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
@@ -274,6 +258,31 @@ def test_bad_input_is_told_in_words(data: SceneData) -> None:
     assert caught.value.code == "stored_newer"
 
 
+def test_bones_that_the_artist_deleted_or_added(data: SceneData) -> None:
+    scene_rig, error = data.scene("rig"), data.scene("errors").SceneError
+    rig = data.build(0)
+    with data.scene("armature").edit_bones(bpy.context, rig.armature) as bones:
+        for name in ("left_index1", "left_index2", "left_index3", "jaw"):
+            bones.remove(bones[name])
+        extra = bones.new("hat")
+        extra.head, extra.tail, extra.parent = (0, 0, 1.8), (0, 0, 2.0), bones["head"]
+    index = data.wire("skeleton").JOINT_INDEX
+    rotations = data.scene("pose_io").read_rotations(rig.armature)
+    np.testing.assert_array_equal(rotations[[index["left_index2"], index["jaw"]]], 0.0)
+    kept = [index["left_elbow"], index["right_index1"]]
+    wanted = np.reshape(data.pose(0).full_pose, (55, 3))[kept]
+    np.testing.assert_allclose(rotations[kept], wanted, atol=1e-5)
+    scene_rig.set_shape(rig.armature, [1.0])
+    scene_rig.set_height_cm(rig.armature, 2 * scene_rig.read_height_cm(rig.armature))
+    assert rig.armature.data.bones["hat"].head_local.z == pytest.approx(3.6, abs=1e-5)
+    data.scene("posing").set_preset(rig.armature, "A")
+    with data.scene("armature").edit_bones(bpy.context, rig.armature) as bones:
+        bones.remove(bones["pelvis"])
+    for request in (scene_rig.read_pose, data.scene("posing").edited_joints):
+        with pytest.raises(error, match="pelvis"):
+            request(rig.armature)
+
+
 def test_saved_and_opened_again(data: SceneData, tmp_path) -> None:
     scene_rig = data.scene("rig")
     rig = data.build(1)
@@ -292,88 +301,3 @@ def test_saved_and_opened_again(data: SceneData, tmp_path) -> None:
     assert scene_rig.read_camera(armature) == data.camera
     scene_rig.set_shape(armature, [1.0])
     assert scene_rig.read_betas(armature)[0] == 1.0
-
-
-@pytest.mark.parametrize("y_up", [False, True])
-def test_armature_from_elsewhere_is_read(data: SceneData, y_up: bool) -> None:
-    """Other rest axes, a root bone above, y-up data under a turned object: the same pose."""
-    foreign = _foreign_armature(data, y_up)
-    scene_rig = data.scene("rig")
-    assert scene_rig.can_adopt(foreign)
-    assert scene_rig.adopt_armature(foreign, data.template) == foreign
-    assert not scene_rig.can_adopt(foreign)
-    assert foreign in scene_rig.find_rigs(bpy.context.scene)
-    np.testing.assert_allclose(scene_rig.read_pose(foreign).full_pose, 0.0, atol=1e-5)
-    import attrs
-
-    # Rest joints are those of betas = 0, so the joints of a pose show whether it arrived.
-    plain = attrs.evolve(data.pose(1), betas=(0.0,) * 16, scale=1.0)
-    scene_rig.apply_pose(foreign, plain)
-    found = scene_rig.read_pose(foreign)
-    np.testing.assert_allclose(found.transl, plain.transl, atol=1e-5)
-    reference = scene_rig.build_body(
-        bpy.context, data.template, plain, data.camera, data.photo, "reference"
-    )
-    bpy.context.view_layer.update()
-    for joint in data.wire("skeleton").JOINT_NAMES:
-        here = foreign.matrix_world @ foreign.pose.bones[joint].head
-        there = reference.armature.matrix_world @ reference.armature.pose.bones[joint].head
-        assert (here - there).length < 0.1 * MILLIMETRE
-    # What a re-fit proposes for it is what is read back, and its height scales the object.
-    proposed = data.pose(2)
-    scene_rig.accept_proposal(foreign, proposed, data.camera, data.photo)
-    assert_pose(data, scene_rig.read_pose(foreign), proposed)
-    scene_rig.set_height_cm(foreign, 1.5 * scene_rig.read_height_cm(foreign))
-    larger = scene_rig.read_pose(foreign)
-    assert larger.scale == pytest.approx(1.5 * proposed.scale, rel=1e-5)
-    np.testing.assert_allclose(larger.transl, 1.5 * np.array(proposed.transl), atol=1e-5)
-    # Turned by hand, in whatever axes the bone has.
-    foreign.pose.bones["left_knee"].rotation_mode = "QUATERNION"
-    foreign.pose.bones["left_knee"].rotation_quaternion = Quaternion((1, 0, 0, 0))
-    turned = np.array(scene_rig.read_pose(foreign).full_pose).reshape(55, 3)
-    index = data.wire("skeleton").JOINT_INDEX["left_knee"]
-    np.testing.assert_allclose(turned[index], 0.0, atol=1e-5)
-
-
-def _foreign_armature(data: SceneData, y_up: bool):
-    """Bones that all point up their data's y or x axis, as motion capture tools make them."""
-    skeleton = data.wire("skeleton")
-    armature = bpy.data.objects.new("foreign", bpy.data.armatures.new("foreign"))
-    bpy.context.scene.collection.objects.link(armature)
-    bpy.context.view_layer.objects.active = armature
-    bpy.ops.object.mode_set(mode="EDIT")
-    bones = armature.data.edit_bones
-    root = bones.new("root")
-    root.head, root.tail = (0, 0, 0), (0, 0.1, 0)
-    joints = data.template.joints.astype(float)
-    if not y_up:
-        joints = joints @ np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]).T
-    for index, name in enumerate(skeleton.JOINT_NAMES):
-        bone = bones.new(name)
-        bone.head = joints[index]
-        bone.tail = joints[index] + np.array([0.02, 0.0, 0.0] if index % 2 else [0.0, 0.03, 0.0])
-        parent = skeleton.PARENTS[index]
-        bone.parent = root if parent < 0 else bones[skeleton.JOINT_NAMES[parent]]
-    bpy.ops.object.mode_set(mode="OBJECT")
-    if y_up:
-        armature.matrix_basis = Matrix.Rotation(np.pi / 2, 4, "X")
-    return armature
-
-
-def test_armatures_that_cannot_be_adopted(data: SceneData) -> None:
-    scene_rig, error = data.scene("rig"), data.scene("errors").SceneError
-    few = _foreign_armature(data, False)
-    few.data.bones["spine2"].name = "Spine2"
-    assert not scene_rig.can_adopt(few)
-    with pytest.raises(error, match="spine2"):
-        scene_rig.adopt_armature(few)
-    bent = _foreign_armature(data, False)
-    bpy.context.view_layer.objects.active = bent
-    bpy.ops.object.mode_set(mode="EDIT")
-    elbow = bent.data.edit_bones["left_wrist"]
-    elbow.head, elbow.tail = (0.2, 0, 0.0), (0.2, 0, -0.1)
-    bpy.ops.object.mode_set(mode="OBJECT")
-    with pytest.raises(error, match="T-pose"):
-        scene_rig.adopt_armature(bent)
-    with pytest.raises(error):
-        scene_rig.adopt_armature(bpy.data.objects.new("empty", None))
