@@ -4,7 +4,7 @@
 
 BPY_PYTHON is a Python that can import bpy (`make test-blender` makes one). Measures the extension in
 build/addon as it is installed from its zip; with --source the files of this clone, for which that Python
-needs attrs. Exit code 1 when a target is missed.
+needs attrs. Exit code 1 when a median misses its target; let the computer do nothing else meanwhile.
 """
 
 from __future__ import annotations
