@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
 import sys
 import time
 from contextlib import suppress
-from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import BinaryIO
 
@@ -95,8 +95,11 @@ class PartialBlob:
 
     def write(self, data: bytes | memoryview) -> None:
         """Append. Raises ProtocolError ``disk_full`` or ``cache_unwritable``."""
+        rest = memoryview(data)
         try:
-            self._file.write(data)
+            # Unbuffered, so that what counts as here is here; a nearly full disk takes less than all.
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise _in_words(error, self._final.parent) from error
         self._digest.update(data)
@@ -171,7 +174,7 @@ def _digest(path: Path) -> str:
 
 
 def _in_words(error: OSError, folder: Path) -> ProtocolError:
-    if error.errno in (ENOSPC, EDQUOT):
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return ProtocolError(
             DISK_FULL,
             f"The disk is full: a result could not be kept in {folder}.",
