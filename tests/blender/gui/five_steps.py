@@ -123,16 +123,28 @@ class Steps:
             "part('scene.character').find_characters(bpy.context.window_manager.windows[0].scene)"
         )
         self.wait(f"len({found})", 180)
+        self._stand_aside()
         self._panel.to_the_end()
         self.picture("blender-5-result")
         self._panel.press("humanref.rest_pose(pose='T'")
         self.wait(f"{_ARM_SPAN} > 0.65 * {_HEAD}", 10)
-        self._window.run(
-            "with bpy.context.temp_override(**view()):\n"
-            "    bpy.ops.view3d.view_orbit(angle=0.5, type='ORBITLEFT')\n"
-            "    bpy.ops.view3d.view_selected()\n"
-        )
+        self._stand_aside()
         self.picture("blender-6-rest-pose")
+
+    def _stand_aside(self) -> None:
+        """Leave the photo's camera and look at the character from the side."""
+        self._window.run(
+            f"{_HUMANREF}\n"
+            "from mathutils import Euler\n"
+            "with bpy.context.temp_override(**view()):\n"
+            "    seen = view()['area'].spaces.active.region_3d\n"
+            "    seen.view_perspective = 'PERSP'\n"
+            "    seen.view_rotation = Euler((1.45, 0, 0.55)).to_quaternion()\n"
+            "    characters[-1].select_set(True)\n"
+            "    bpy.ops.view3d.view_selected()\n"
+            "    bpy.ops.object.select_all(action='DESELECT')\n"
+        )
+        time.sleep(0.5)
 
 
 def main() -> int:

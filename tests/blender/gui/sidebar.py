@@ -78,16 +78,15 @@ class Sidebar:
         """Among what is in sight; notes in ``seen`` what the buttons there would run."""
         left, top, width, height = self._region()
         inner = width - 25
-        for y in range(top + 8, top + height - 4, _BUTTON_HEIGHT // 2):
-            for share in _COLUMNS:
-                x = left + int(inner * share)
-                here = self._what_is_at(x, y, 0.03)
-                # A busy Blender may still speak of where the pointer was before; and the place found may
-                # be the button's very edge.
-                if here.startswith(command) and self._what_is_at(x, y + 4, 0.4).startswith(command):
-                    return x, y + 4
-                if here and here not in seen:
-                    seen.append(here)
+        rows = range(top + 8, top + height - 4, _BUTTON_HEIGHT // 2)
+        for x, y in ((left + int(inner * share), row) for share in _COLUMNS for row in rows):
+            here = self._what_is_at(x, y, 0.03)
+            # A busy Blender may still speak of where the pointer was before; and the place found may be
+            # the button's very edge.
+            if here.startswith(command) and self._what_is_at(x, y + 4, 0.4).startswith(command):
+                return x, y + 4
+            if here and here not in seen:
+                seen.append(here)
         return None
 
     def _what_is_at(self, x: int, y: int, patience: float) -> str:
