@@ -11,8 +11,7 @@ from pathlib import Path
 from .problem import ProblemError
 
 INSTALL_HINT = (
-    "Install it with `pipx install humanref` (or `uv tool install humanref`), or choose its "
-    "environment folder in the add-on's preferences."
+    "Install humanref as its README says, then choose its folder in the add-on's preferences."
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import bpy
@@ -10,6 +11,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from ..names import ROOT, addon_version
 from ..session.current import current_session
 from ..session.link import Link
+from ..shared_protocol.messages import Welcome
 from ..shared_protocol.version import PROTOCOL
 from .panel_base import SidebarPanel, big_button
 from .problem_dialog import draw_problem, wrapped
@@ -51,6 +53,14 @@ class HUMANREF_PT_backend(SidebarPanel, bpy.types.Panel):
         if session.waiting:
             layout.label(text=session.waiting, icon="TIME", translate=False)
         self._draw_buttons(layout, context, link)
+        versions = [f"{iface_('Add-on')} {addon_version()}"]
+        if welcome is not None:
+            versions.append(f"{iface_('backend')} {welcome.server_version}")
+        versions.append(f"{iface_('protocol')} {PROTOCOL}")
+        row = layout.row()
+        row.scale_y = 0.7
+        row.active = False
+        row.label(text="  ·  ".join(versions), translate=False)
         if session.problem is not None:
             box = layout.box()
             draw_problem(box, session.problem, _columns(context))
@@ -92,29 +102,24 @@ class HUMANREF_PT_backend_details(SidebarPanel, bpy.types.Panel):
         welcome = current_session().link.welcome
         column = layout.column(align=True)
         column.scale_y = 0.85
-        _fact(column, "Add-on", addon_version())
-        _fact(column, "Protocol", PROTOCOL)
-        if welcome is not None:
-            _fact(
-                column,
-                "Backend",
-                f"{welcome.server_version} ({iface_('protocol')} {welcome.protocol})",
-            )
-            _fact(column, "Memory", f"{welcome.memory_mb / 1024:.1f} GB")
-            for index, line in enumerate(wrapped(welcome.device, _columns(context) * 2 // 3)):
-                _fact(column, "" if index else "Device", line)
-            for body in welcome.bodies:
-                _fact(column, "Body", f"{body.name}, {body.licence}")
-            column.separator()
-            for stage, provider in welcome.providers.items():
-                _fact(column, stage.replace("_", " ").capitalize(), provider)
+        columns = _columns(context) * 3 // 5
+        for name, value in _facts(welcome) if welcome is not None else ():
+            for index, line in enumerate(wrapped(value, columns)):
+                split = column.split(factor=0.34)
+                split.label(text="" if index else name)
+                split.label(text=line, translate=False)
         layout.operator("humanref.copy_log", icon="COPYDOWN")
 
 
-def _fact(layout: bpy.types.UILayout, name: str, value: str) -> None:
-    split = layout.split(factor=0.34)
-    split.label(text=name)
-    split.label(text=value, translate=False)
+def _facts(welcome: Welcome) -> Iterator[tuple[str, str]]:
+    """What runs where: name and value."""
+    yield "Backend", f"{welcome.server_version} ({iface_('protocol')} {welcome.protocol})"
+    yield "Device", welcome.device
+    yield "Memory", f"{welcome.memory_mb / 1024:.1f} GB"
+    for body in welcome.bodies:
+        yield "Body", f"{body.name}, {body.licence}"
+    for stage, provider in welcome.providers.items():
+        yield stage.replace("_", " ").capitalize(), provider
 
 
 def _columns(context: bpy.types.Context) -> int:

@@ -68,7 +68,9 @@ class HUMANREF_AP_preferences(bpy.types.AddonPreferences):
             layout.prop(self, "command")
             layout.prop(self, "connection_file")
             layout.prop(self, "attach")
-            layout.label(text="Install the backend once: pipx install humanref", icon="INFO")
+            column = layout.column(align=True)
+            column.label(text="Choose the folder that humanref is installed in", icon="INFO")
+            column.label(text="Needs no internet: it talks to this computer only", icon="LOCKED")
             return
         layout.prop(self, "remote_file")
         layout.prop(self, "key_file")

@@ -207,3 +207,30 @@ def test_nothing_is_bound_to_keys_and_background_mode_has_no_timer(part: Part) -
     assert bpy.app.background
     pump = part("registration")._Registered.pump
     assert not bpy.app.timers.is_registered(pump._timer)
+
+
+def test_settings_can_be_kept_under_a_name(part: Part, scene: Any) -> None:
+    settings = scene.humanref
+    settings.preset, settings.steps, settings.texture = "paper", 77, "4096"
+    assert bpy.ops.humanref.add_preset(name="My Game") == {"FINISHED"}
+    (folder,) = bpy.utils.preset_paths("humanref/generate")
+    (kept,) = Path(folder).glob("*.py")
+    settings.preset, settings.steps, settings.texture = "draft", 0, "preset"
+    menu = "HUMANREF_PT_presets"
+    done = bpy.ops.script.execute_preset(filepath=str(kept), menu_idname=menu)
+    assert done == {"FINISHED"}
+    assert (settings.preset, settings.steps, settings.texture) == ("paper", 77, "4096")
+    assert bpy.ops.humanref.add_preset(name="My Game", remove_active=True) == {"FINISHED"}
+    assert not kept.exists()
+
+
+def test_the_menus_have_their_entries(part: Part) -> None:
+    for menu, text in (
+        ("VIEW3D_MT_mesh_add", "Person from Photo..."),
+        ("TOPBAR_MT_file_import", "Photo of a Person (HumanRef)"),
+    ):
+        twin = LayoutTwin()
+        for entry in getattr(bpy.types, menu)._dyn_ui_initialize():
+            if entry.__module__.endswith("ui.menus"):
+                entry(SimpleNamespace(layout=twin), bpy.context)
+        assert twin.said == [text]
