@@ -23,6 +23,8 @@ _INTERFACE = {
     "Use photos that you have the right to use.": "Nur Fotos nehmen, die man nutzen darf.",
     "Person (0 = automatic)": "Person (0 = automatisch)",
     "Height (cm)": "Größe (cm)",
+    "No bone changed by you": "Kein Knochen von dir geändert",
+    "1 bone changed by you": "1 Knochen von dir geändert",
     "{} bones changed by you": "{} Knochen von dir geändert",
     "The pose will be estimated": "Die Pose wird geschätzt",
     "The finished character appears here": "Hier erscheint die fertige Figur",

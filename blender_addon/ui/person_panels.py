@@ -89,12 +89,16 @@ class HUMANREF_PT_body(SidebarPanel, bpy.types.Panel):
             if rig_of(context.scene) is None:
                 layout.operator("humanref.use_armature", icon="ARMATURE_DATA")
             return
-        edited = edited_joints(rig)
-        if edited:
-            row = layout.row()
-            row.active = False
-            words = iface_("{} bones changed by you").format(len(edited))
-            row.label(text=words, icon="LOCKED", translate=False)
+        # Always there: a line that comes and goes would lie over the next panel until the next redraw.
+        count = len(edited_joints(rig))
+        words = {0: iface_("No bone changed by you"), 1: iface_("1 bone changed by you")}
+        row = layout.row()
+        row.active = False
+        row.label(
+            text=words.get(count, iface_("{} bones changed by you").format(count)),
+            icon="LOCKED" if count else "UNLOCKED",
+            translate=False,
+        )
 
 
 class HUMANREF_PT_pose(SidebarPanel, bpy.types.Panel):
