@@ -96,8 +96,12 @@ class Sidebar:
         return str(self._window.run(_WHAT_IS_HERE)).removeprefix("bpy.ops.").replace('"', "'")
 
     def _wheel(self, place: tuple[int, int], *, up: bool, clicks: int) -> None:
+        # Blender sends the wheel to where it last saw the pointer move.
+        self._window.point(place[0] - 5, place[1])
+        time.sleep(0.2)
         self._window.point(*place)
-        self._window.mouse("click", "--repeat", str(clicks), "--delay", "5", "4" if up else "5")
+        time.sleep(0.2)
+        self._window.mouse("click", "--repeat", str(clicks), "--delay", "10", "4" if up else "5")
         time.sleep(0.2)
 
     def press(self, command: str) -> None:
