@@ -78,6 +78,8 @@ def worker_main(
         # Estimates and the server's answers go before a fit that takes a minute anyway.
         os.nice(_NICE_BATCH)
     _Worker(pipe, make_runner(lane, smplx)).run()
+    # Nothing is left to flush, and taking torch apart would cost a second or two.
+    os._exit(0)
 
 
 class _Worker:
