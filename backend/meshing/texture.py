@@ -90,7 +90,7 @@ def _texels(atlas: Atlas) -> Raster:
     missing = np.ones(len(atlas.texels), bool)
     missing[raster.face_index[raster.covered]] = False
     face = np.flatnonzero(missing)
-    column, row = np.floor(atlas.texels[face].mean(1)).astype(int).T
+    column, row = np.clip(np.floor(atlas.texels[face].mean(1)).astype(int), 0, atlas.side - 1).T
     free = ~raster.covered[row, column]
     raster.face_index[row[free], column[free]] = face[free]
     raster.barycentric[row[free], column[free]] = 1.0 / 3.0
