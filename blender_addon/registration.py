@@ -73,6 +73,7 @@ def register_everything() -> None:
     set_current(session, scene_jobs)
     for kind in CLASSES:
         bpy.utils.register_class(kind)
+    preferences.mark_version()
     properties.attach_properties()
     add_menu_entries()
     bpy.app.translations.register(ROOT, TRANSLATIONS)

@@ -44,6 +44,16 @@ class ProblemError(Exception):
         self.problem = Problem.say(code, message, hint)
 
 
+def unexpected(error: Exception) -> Problem:
+    """An error of ours, in words; its traceback is in Blender's console."""
+    reason = (str(error).strip().splitlines() or [""])[0]
+    return Problem.say(
+        "unexpected",
+        f"Something went wrong in the add-on ({type(error).__name__}: {reason}).",
+        "The details are in the system console; please report them.",
+    )
+
+
 def mask_private_paths(text: str, home: Path | None = None) -> str:
     """``text`` with home folders as ``~``: error texts end up in screenshots and forum posts.
 

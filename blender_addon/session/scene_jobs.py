@@ -8,6 +8,9 @@ import bpy
 
 from .jobs import Job
 
+STORED_VERSION = 1
+"""Of what a scene keeps of ours; grows when an older add-on would misread it."""
+
 
 @dataclass(frozen=True)
 class SceneJob:
@@ -95,6 +98,8 @@ def _read(stored: bpy.types.PropertyGroup) -> SceneJob:
 
 
 def _write(scene: bpy.types.Scene, job: SceneJob) -> None:
+    # Written, not left to the property's default: another version may have another default.
+    scene.humanref.version = STORED_VERSION
     jobs = scene.humanref.jobs
     stored = next((line for line in jobs if line.job_id == job.job_id), None) or jobs.add()
     stored.job_id = job.job_id

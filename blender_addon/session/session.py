@@ -1,6 +1,6 @@
 """The session: one object that owns the client, the local backend and the jobs, driven by ``tick``.
 
-Nothing of Blender in here: what events mean for the scene is behind :class:`SceneSide`.
+Nothing of Blender in here: what events mean for the scene is behind :class:`~.scene_side.SceneSide`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from ..shared_protocol.client.client import BackendClient
 from ..shared_protocol.client.events import (
@@ -24,49 +23,18 @@ from ..shared_protocol.client.events import (
     ResultArrived,
 )
 from ..shared_protocol.client.keys import KeyPair
+from .deliveries import Deliveries
 from .jobs import Job, JobBook
 from .link import Link
 from .options import BackendOptions
 from .problem import Problem, ProblemError
+from .scene_side import SceneSide
 from .supervisor import Supervisor
 
 TICK_BUDGET = 0.008
 """Seconds of the main thread that one tick may begin new work in."""
 
-_MOST_WAITING = 4
 _LIST_EVERY = 2.0
-
-
-class SceneSide(Protocol):
-    """What arrivals do to the scene; every method runs on the main thread, inside a tick."""
-
-    def obstacle(self, job_id: str) -> str:
-        """Why an arrival of this job cannot be put into the scene right now; empty when it can."""
-        ...
-
-    def can_preview(self, job_id: str) -> bool:
-        """Whether the growing mesh may change right now."""
-        ...
-
-    def show_pose(self, event: PoseArrived) -> None:
-        """Put an estimated body over the photo."""
-        ...
-
-    def show_preview(self, event: PreviewArrived) -> None:
-        """Update the growing mesh."""
-        ...
-
-    def show_result(self, event: ResultArrived) -> None:
-        """Import a finished character."""
-        ...
-
-    def end(self, job_id: str) -> None:
-        """Clean up after a job that brought nothing."""
-        ...
-
-    def open_jobs(self) -> list[Job]:
-        """Jobs which the scenes still wait for."""
-        ...
 
 
 ClientFactory = Callable[[Path, "KeyPair | None"], BackendClient]
@@ -96,8 +64,6 @@ class Session:
         self.problem: Problem | None = None
         self.revision = 0
         """Grows with every change that panels should show."""
-        self.waiting = ""
-        """Why something that has arrived is not in the scene yet."""
         self.owns_backend = False
         """Whether the running local backend was started by this add-on."""
         self._scene = scene
@@ -106,7 +72,7 @@ class Session:
         self._clock = clock
         self._client: BackendClient | None = None
         self._events: deque[ClientEvent] = deque()
-        self._arrivals: deque[PoseArrived | ResultArrived] = deque()
+        self._deliveries = Deliveries(scene)
         self._supervisor = supervisor
         self._followed: set[str] = set()
         self._list_at = 0.0
@@ -166,6 +132,11 @@ class Session:
         busy = bool(self.book.active())
         self.disconnect()
         self._supervisor.leave(self._options(), busy=busy)
+
+    @property
+    def waiting(self) -> str:
+        """Why something that has arrived is not in the scene yet."""
+        return self._deliveries.waiting
 
     # -- requests -----------------------------------------------------------------------------------
 
@@ -239,11 +210,12 @@ class Session:
             self._dispatch(event)
         if preview is not None:
             self._preview(preview)
-        self._show_arrivals()
+        self._deliver()
         self._look_at_others()
 
     def resume(self) -> None:
         """Take up what the scenes wait for: after connecting, and after a file was loaded."""
+        self._touch()
         if self._client is None:
             return
         for job in self._scene.open_jobs():
@@ -260,10 +232,7 @@ class Session:
         elif isinstance(event, Disconnected):
             self._lost(event)
         elif isinstance(event, PoseArrived | ResultArrived):
-            self._arrivals.append(event)
-            if len(self._arrivals) > _MOST_WAITING:
-                # It can be fetched again at any time: its scene still waits for it.
-                self._arrivals.popleft()
+            self._deliveries.add(event)
         elif isinstance(event, JobFailed):
             self._scene.end(event.job_id)
             self.report(Problem.of(event.error, event.job_id))
@@ -287,29 +256,16 @@ class Session:
     def _preview(self, event: PreviewArrived) -> None:
         job = self.book.get(event.job_id)
         # A preview that was under way when its job ended would leave a stray mesh.
-        if job is None or not job.active or not self._scene.can_preview(event.job_id):
-            return
-        self._scene.show_preview(event)
+        if job is not None and job.active and self._scene.can_preview(event.job_id):
+            self._scene.show_preview(event)
 
-    def _show_arrivals(self) -> None:
-        """Put the first arrival whose scene is ready into it; the others keep their turn."""
-        waiting = ""
-        for event in list(self._arrivals):
-            waiting = self._scene.obstacle(event.job_id)
-            if waiting:
-                continue
-            self._arrivals.remove(event)
-            try:
-                if isinstance(event, PoseArrived):
-                    self._scene.show_pose(event)
-                else:
-                    self._scene.show_result(event)
-            except ProblemError as error:
-                self.report(error.problem)
-            self._touch()
-            break
-        if waiting != self.waiting:
-            self.waiting = waiting
+    def _deliver(self) -> None:
+        try:
+            changed = self._deliveries.deliver_one()
+        except ProblemError as error:
+            self.report(error.problem)
+            changed = True
+        if changed:
             self._touch()
 
     def _lost(self, event: Disconnected) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 
 import bpy
@@ -9,6 +10,7 @@ from bpy.app.handlers import persistent
 
 from .arrivals import Arrivals
 from .current import current_session
+from .problem import unexpected
 
 _BUSY_INTERVAL = 0.05
 _IDLE_INTERVAL = 0.25
@@ -63,9 +65,14 @@ class Pump:
 
     def _tick(self) -> float:
         session = current_session()
-        session.tick()
-        if session.revision != self._revision:
-            self._revision = session.revision
-            self._on_change()
+        try:
+            session.tick()
+            if session.revision != self._revision:
+                self._revision = session.revision
+                self._on_change()
+        except Exception as error:
+            # Blender drops a timer that raises: the panels would be dead without a word.
+            traceback.print_exc()
+            session.report(unexpected(error))
         busy = session.book.active() or session.link.state in ("starting", "connecting")
         return _BUSY_INTERVAL if busy else _IDLE_INTERVAL

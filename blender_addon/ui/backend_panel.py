@@ -8,12 +8,13 @@ from typing import ClassVar
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-from ..names import ROOT, addon_version
+from ..names import addon_version
 from ..session.current import current_session
 from ..session.link import Link
 from ..shared_protocol.messages import Welcome
 from ..shared_protocol.version import PROTOCOL
 from .panel_base import SidebarPanel, big_button
+from .preferences import backend_options
 from .problem_dialog import draw_problem, wrapped
 
 _STATES = {
@@ -52,7 +53,7 @@ class HUMANREF_PT_backend(SidebarPanel, bpy.types.Panel):
             row.label(text=device, icon="MEMORY", translate=False)
         if session.waiting:
             layout.label(text=session.waiting, icon="TIME", translate=False)
-        self._draw_buttons(layout, context, link)
+        self._draw_buttons(layout, link)
         versions = [f"{iface_('Add-on')} {addon_version()}"]
         if welcome is not None:
             versions.append(f"{iface_('backend')} {welcome.server_version}")
@@ -71,8 +72,8 @@ class HUMANREF_PT_backend(SidebarPanel, bpy.types.Panel):
             row.operator("humanref.dismiss_problem", text="", icon="X")
 
     @staticmethod
-    def _draw_buttons(layout: bpy.types.UILayout, context: bpy.types.Context, link: Link) -> None:
-        remote = context.preferences.addons[ROOT].preferences.location == "remote"
+    def _draw_buttons(layout: bpy.types.UILayout, link: Link) -> None:
+        remote = backend_options().remote
         off = link.state in ("off", "refused")
         if link.state == "stopping":
             return

@@ -9,6 +9,7 @@ from bpy.app.translations import pgettext_iface as iface_
 
 from ..scene.posing import edited_joints
 from ..session.current import current_session
+from ..session.scene_jobs import STORED_VERSION
 from .panel_base import SidebarPanel, big_button, draw_progress
 from .property_access import own_rig_of, rig_of
 from .requirements import scene_jobs
@@ -36,6 +37,10 @@ class HUMANREF_PT_photo(SidebarPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.humanref
+        if settings.version > STORED_VERSION:
+            row = layout.row()
+            row.alert = True
+            row.label(text="Saved by a newer HumanRef: update the add-on", icon="ERROR")
         photo = settings.photo
         if photo is not None and photo.preview is not None:
             layout.template_icon(photo.preview.icon_id, scale=5.0)

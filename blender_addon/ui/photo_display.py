@@ -10,6 +10,7 @@ from ..scene.photo_camera import look_through, show_photo
 from ..scene.rig import find_rigs
 from ..session.arrivals import photo_collection
 from ..session.photo_file import photo_name
+from ..session.scene_jobs import STORED_VERSION
 
 # On our cameras: the image they show. A name, because references do not outlive an undo.
 _IMAGE = "humanref_image"
@@ -25,6 +26,7 @@ def put_photo_up(context: bpy.types.Context) -> None:
         SceneError: the photo cannot be read.
     """
     scene, settings = context.scene, context.scene.humanref
+    settings.version = STORED_VERSION
     image = settings.photo
     collection = photo_collection(scene, photo_name(image))
     camera = _camera_of(collection, image)

@@ -19,7 +19,6 @@ class HUMANREF_AP_preferences(bpy.types.AddonPreferences):
     stored_version: bpy.props.IntProperty(
         name="Version",
         description="Version of the stored preferences",
-        default=STORED_VERSION,
         options={"HIDDEN"},
     )
     location: EnumProperty(
@@ -84,9 +83,22 @@ class HUMANREF_AP_preferences(bpy.types.AddonPreferences):
         column.label(text="The line is encrypted; only keys on its list are let in", icon="LOCKED")
 
 
+def mark_version() -> None:
+    """Note which version of the add-on the preferences are of."""
+    addon = bpy.context.preferences.addons.get(ROOT)
+    if addon is not None:
+        addon.preferences.stored_version = STORED_VERSION
+
+
 def backend_options() -> BackendOptions:
-    """The preferences as the session reads them."""
-    stored = bpy.context.preferences.addons[ROOT].preferences
+    """The preferences as the session reads them.
+
+    An add-on that a script enabled for this run only has none: then the defaults count.
+    """
+    addon = bpy.context.preferences.addons.get(ROOT)
+    if addon is None:
+        return BackendOptions(online_access=bpy.app.online_access)
+    stored = addon.preferences
     remote = stored.location == "remote"
     return BackendOptions(
         remote=remote,

@@ -14,9 +14,6 @@ from bpy.props import (
 
 from . import property_access as access
 
-STORED_VERSION = 1
-"""Of the groups below; grows when an old .blend would be misread."""
-
 SHAPE_SLIDERS = 8
 
 
@@ -41,7 +38,9 @@ class HUMANREF_PG_scene(bpy.types.PropertyGroup):
     """One person: photo, body and settings."""
 
     version: IntProperty(
-        name="Version", description="Version of the stored data", default=STORED_VERSION
+        name="Version",
+        description="Version of the stored data, 0 before anything is stored",
+        options={"HIDDEN"},
     )
     photo: PointerProperty(
         type=bpy.types.Image,

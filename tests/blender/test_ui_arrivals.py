@@ -262,7 +262,7 @@ def test_a_saved_file_remembers_what_it_waits_for(
     try:
         stored = {job.job_id: job.delivered for job in loaded.humanref.jobs}
         assert stored == {"e": True, "g": False}
-        assert loaded.humanref.version == part("ui.properties").STORED_VERSION
+        assert loaded.humanref.version == part("session.scene_jobs").STORED_VERSION
         assert loaded.humanref.rig is not None
     finally:
         bpy.data.scenes.remove(loaded)

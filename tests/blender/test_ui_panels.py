@@ -24,9 +24,9 @@ def part(addon: ModuleType) -> Part:
 def session(part: Part) -> Iterator[Any]:
     """The session with a clean slate, put back afterwards."""
     session = part("session.current").current_session()
-    before = session.link, session.problem, session.waiting
+    before = session.link, session.problem
     yield session
-    session.link, session.problem, session.waiting = before
+    session.link, session.problem = before
     for job in session.book.all():
         if job.job_id.startswith("panel-"):
             session.book.drop(job.job_id)
@@ -197,6 +197,27 @@ def test_grey_buttons_say_why(part: Part, session: Any, scene: Any) -> None:
         assert not operator.poll()
         with pytest.raises(RuntimeError, match=r"first \(step \d\)"):
             operator()
+
+
+def test_a_file_of_a_newer_version_is_said_to_be_one(part: Part, scene: Any) -> None:
+    warning = "Saved by a newer HumanRef: update the add-on"
+    assert warning not in draw(part)
+    scene.humanref.version = part("session.scene_jobs").STORED_VERSION + 1
+    assert warning in draw(part)
+
+
+def test_an_error_of_ours_does_not_kill_the_pump(part: Part, session: Any) -> None:
+    def broken() -> None:
+        raise ValueError("a bug")
+
+    pump = part("registration")._Registered.pump
+    session.tick = broken
+    try:
+        assert pump._timer() > 0
+    finally:
+        del session.tick
+    assert session.problem.code == "unexpected"
+    assert "a bug" in session.problem.message
 
 
 def test_nothing_is_bound_to_keys_and_background_mode_has_no_timer(part: Part) -> None:
