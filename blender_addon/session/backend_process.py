@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .problem import ProblemError, mask_private_paths
@@ -79,9 +80,11 @@ class BackendProcess:
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
         if sys.platform == "win32":
-            self._process.send_signal(signal.CTRL_BREAK_EVENT)
-        else:
-            self._process.terminate()
+            # A process without a console cannot always be sent a break; its job store survives an end.
+            with suppress(OSError):
+                self._process.send_signal(signal.CTRL_BREAK_EVENT)
+                return
+        self._process.terminate()
 
     def stop(self, timeout: float = 5.0) -> None:
         """Ask it to end and wait; killed after ``timeout`` seconds (its job store survives that)."""

@@ -28,7 +28,7 @@ _INTERFACE = {
     "{} bones changed by you": "{} Knochen von dir geändert",
     "The pose will be estimated": "Die Pose wird geschätzt",
     "The finished character appears here": "Hier erscheint die fertige Figur",
-    "Long Limbs": "Lange Glieder",
+    "Overall Size": "Gesamtgröße",
     "Hips over Shoulders": "Hüfte vor Schultern",
     "Slender Torso": "Schlanker Rumpf",
     "Narrow Hips": "Schmale Hüfte",

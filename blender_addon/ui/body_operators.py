@@ -120,7 +120,7 @@ class HUMANREF_OT_reset_limb(ExplainedOperator, bpy.types.Operator):
 
 
 class HUMANREF_OT_reset_shape(ExplainedOperator, bpy.types.Operator):
-    """Back to the average build; the height stays"""
+    """Back to the average build and size"""
 
     bl_idname = "humanref.reset_shape"
     bl_label = "Reset Shape"

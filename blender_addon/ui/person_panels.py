@@ -14,10 +14,10 @@ from .panel_base import SidebarPanel, big_button, draw_progress
 from .property_access import own_rig_of, rig_of
 from .requirements import scene_jobs
 
-# What the first shape parameters of the default body do, measured on its vertices at equal height; where
-# no plain word fits they are numbered.
+# What the first shape parameters of the default body do, measured on its vertices and joints; where no
+# plain word fits they are numbered.
 SHAPE_LABELS = (
-    "Long Limbs",
+    "Overall Size",
     "Hips over Shoulders",
     "Slender Torso",
     "Narrow Hips",
@@ -26,7 +26,7 @@ SHAPE_LABELS = (
     "Shape 7",
     "Shape 8",
 )
-SHAPE_ORDER = (4, 0, 1, 2, 3, 5, 6, 7)
+SHAPE_ORDER = (0, 4, 1, 2, 3, 5, 6, 7)
 
 
 class HUMANREF_PT_photo(SidebarPanel, bpy.types.Panel):

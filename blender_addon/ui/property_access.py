@@ -8,12 +8,13 @@ import bpy
 
 from ..scene.errors import SceneError
 from ..scene.photo_camera import set_photo_opacity
-from ..scene.rig import can_adopt, find_rigs, read_betas, read_height_cm, set_height_cm
+from ..scene.rig import can_adopt, read_betas, read_height_cm, rig_kind, set_height_cm
 from ..scene.rig import set_shape as set_rig_shape
 from ..session.current import current_session
 from ..session.problem import Problem
 from .photo_display import put_photo_up
 
+_POSABLE = ("body", "adopted")
 _KNOWN_GUIDANCES = {
     "mirror": ("Mirror", "The front's colors continue around the body", 0),
     "none": ("None", "Only what the photo shows", 1),
@@ -32,10 +33,9 @@ def is_photo(_group: object, image: bpy.types.Image) -> bool:
 
 def is_rig(group: bpy.types.PropertyGroup, candidate: bpy.types.Object) -> bool:
     """Whether an object of the scene can be read as a pose."""
-    scene = group.id_data
-    if candidate.type != "ARMATURE" or scene.objects.get(candidate.name) is None:
+    if candidate.type != "ARMATURE" or group.id_data.objects.get(candidate.name) is None:
         return False
-    return candidate in find_rigs(scene) or can_adopt(candidate)
+    return rig_kind(candidate) in _POSABLE or can_adopt(candidate)
 
 
 def photo_chosen(group: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
@@ -65,7 +65,7 @@ def rig_of(scene: bpy.types.Scene) -> bpy.types.Object | None:
 def own_rig_of(scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The scene's rig where it has a shape and a height that can be set."""
     rig = rig_of(scene)
-    return rig if rig is not None and rig in find_rigs(scene) else None
+    return rig if rig is not None and rig_kind(rig) in _POSABLE else None
 
 
 def get_height_cm(group: bpy.types.PropertyGroup) -> float:

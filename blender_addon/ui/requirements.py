@@ -8,6 +8,7 @@ import bpy
 from bpy.app.translations import pgettext_tip as tip_
 
 from ..scene.character import find_characters
+from ..scene.rig import rig_kind
 from ..session.current import current_session
 from ..session.jobs import Job
 from .property_access import own_rig_of, rig_of
@@ -67,12 +68,13 @@ def first_reason(context: bpy.types.Context, *needs: Need) -> str:
 
 def active_character(context: bpy.types.Context) -> bpy.types.Object | None:
     """The finished character that is selected, else the newest of the scene."""
-    characters = find_characters(context.scene)
     active = context.view_layer.objects.active
     while active is not None:
-        if active in characters:
+        # Asked for every button of every redraw: the whole scene is searched only if it must be.
+        if rig_kind(active) == "character":
             return active
         active = active.find_armature() if active.type == "MESH" else active.parent
+    characters = find_characters(context.scene)
     return characters[-1] if characters else None
 
 
