@@ -54,14 +54,14 @@ class HUMANREF_PT_backend(SidebarPanel, bpy.types.Panel):
         if session.waiting:
             layout.label(text=session.waiting, icon="TIME", translate=False)
         self._draw_buttons(layout, link)
-        versions = [f"{iface_('Add-on')} {addon_version()}"]
-        if welcome is not None:
-            versions.append(f"{iface_('backend')} {welcome.server_version}")
-        versions.append(f"{iface_('protocol')} {PROTOCOL}")
+        # Short enough for a sidebar of the usual width; the details name each version.
+        version = f"{iface_('Version')} {addon_version()}"
+        if welcome is not None and welcome.server_version != addon_version():
+            version = f"{addon_version()} ({iface_('backend')} {welcome.server_version})"
         row = layout.row()
         row.scale_y = 0.7
         row.active = False
-        row.label(text="  ·  ".join(versions), translate=False)
+        row.label(text=f"{version}  ·  {iface_('protocol')} {PROTOCOL}", translate=False)
         if session.problem is not None:
             box = layout.box()
             draw_problem(box, session.problem, _columns(context))
