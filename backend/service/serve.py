@@ -73,7 +73,7 @@ def _remove(options: ServeOptions, connection: Connection) -> None:
 
 @contextmanager
 def _stopped_by_signals(server: Server) -> Iterator[None]:
-    """SIGTERM and Ctrl-C stop the server gently; a second Ctrl-C ends the process at once."""
+    """SIGTERM, Ctrl-C and a closed terminal stop gently; a second Ctrl-C ends the process at once."""
     asked = False
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -84,6 +84,9 @@ def _stopped_by_signals(server: Server) -> Iterator[None]:
         server.stop()
 
     names = [signal.SIGINT, signal.SIGTERM]
+    # Under nohup the end of the terminal is none of our business.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        names.append(signal.SIGHUP)
     before = {name: signal.signal(name, handle) for name in names}
     try:
         yield

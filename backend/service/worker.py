@@ -70,10 +70,10 @@ def worker_main(
     """Entry of the process."""
     _die_with_parent()
     _quiet(log)
-    # The server decides when to stop; a Ctrl-C in its terminal reaches the whole process group.
-    # A service manager sends SIGTERM to all processes at once; checkpoints would be lost.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    # Service managers and closed terminals signal all processes at once; checkpoints would be lost.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     if lane == "batch" and hasattr(os, "nice"):
         # Estimates and the server's answers go before a fit that takes a minute anyway.
         os.nice(_NICE_BATCH)

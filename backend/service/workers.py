@@ -53,7 +53,13 @@ class Workers:
             while len(self._of(lane)) < self._wanted(lane, waiting[lane]):
                 if now < self._start_at[lane]:
                     break
-                self._start(lane)
+                try:
+                    self._start(lane)
+                except OSError as error:
+                    # No memory or no processes left: that may pass.
+                    self._log.failure("worker_not_started", error)
+                    self._early_deaths[lane] += 1
+                    self.delay(lane, now)
 
     def next_start(self, waiting: dict[LaneName, int]) -> float:
         """When :meth:`keep_up` has something to do, monotonic seconds."""

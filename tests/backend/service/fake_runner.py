@@ -56,12 +56,12 @@ class FakeRunner:
         first = int(checkpoint.read_text()) if job.resume and checkpoint.is_file() else 0
         for step in range(first, steps):
             if is_stopped() and "deaf" not in words:
-                checkpoint.write_text(str(step))
+                _keep(checkpoint, step)
                 raise Cancelled()
+            if "checkpoint" in words:
+                _keep(checkpoint, step + 1)
             send(Told(job.uid, Progress(stage="counting", step=step + 1, total=steps)))
             send(Previewed(job.uid, _mesh(step + 1)))
-            if "checkpoint" in words:
-                checkpoint.write_text(str(step + 1))
             self._misbehave(words, job)
             time.sleep(pause)
         send(Told(job.uid, Notice(code="counted", message=f"to {steps}")))
@@ -118,6 +118,13 @@ class BrokenRunner(FakeRunner):
 def make_broken_runner(lane: LaneName, smplx_path: Path | None) -> JobRunner:
     """For the server."""
     return BrokenRunner()
+
+
+def _keep(checkpoint: Path, step: int) -> None:
+    """Whole at any moment, like the real one."""
+    part = checkpoint.with_suffix(".part")
+    part.write_text(str(step))
+    part.replace(checkpoint)
 
 
 def _mesh(step: int) -> PreviewMesh:

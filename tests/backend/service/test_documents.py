@@ -149,6 +149,9 @@ def test_errors_lose_every_path_of_the_server(tmp_path: Path) -> None:
     assert said.message == "the mask is not the size of anna.jpg."
     assert said.hint == f"See the job's folder{Path('/checkpoint')} or the mask."
     assert describe(MemoryError(), {}).code == "out_of_memory"
+    with pytest.raises(RuntimeError) as torch_says:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert describe(torch_says.value, {}).code == "out_of_memory"
     assert describe(OSError(28, "full"), {}).code == "disk_full"
     odd = describe(ValueError(str(tmp_path)), {})
     assert odd.code == "internal"

@@ -83,7 +83,7 @@ def process(tmp_path: Path) -> Iterator[ServerProcess]:
     made.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_gentle_stop_keeps_checkpoints_and_jobs_continue(
     process: ServerProcess, number: int
 ) -> None:

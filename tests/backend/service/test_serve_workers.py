@@ -13,6 +13,7 @@ from fake_runner import make_broken_runner
 from service_harness import RawClient, RunningServer, greeted, options, running
 
 from backend.service.archive import Archive
+from backend.service.worker_handle import WorkerHandle
 from shared_protocol.messages import Error, JobStatus, Notice, Result
 
 
@@ -170,6 +171,23 @@ def test_workers_that_never_start_fail_jobs_instead_of_keeping_them(tmp_path: Pa
             error = _failed(client, job)
         assert error.code == "worker_died"
         assert "start" in error.message
+
+
+def test_machine_without_room_for_a_process_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, tries = WorkerHandle.__init__, []
+
+    def no_room(*arguments: object) -> None:
+        tries.append(1)
+        if len(tries) <= 2:
+            raise OSError(12, "Cannot allocate memory")
+        plain(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(WorkerHandle, "__init__", no_room)
+    with running(options(tmp_path)) as server, greeted(server.connection) as client:
+        client.until(client.estimate(), "done")
+    assert len(tries) >= 3
 
 
 def test_surplus_workers_start_and_leave(tmp_path: Path) -> None:
