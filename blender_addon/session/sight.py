@@ -12,7 +12,7 @@ from ..scene.character import find_characters
 def people_of(scene: bpy.types.Scene, collection: bpy.types.Collection) -> list[bpy.types.Object]:
     """The scene's posable body, and the finished characters in a photo's collection."""
     rig = scene.humanref.rig
-    body = [rig] if rig is not None and scene.objects.get(rig.name) == rig else []
+    body = [rig] if rig is not None and rig.users_collection else []
     return body + [
         armature for armature in find_characters(scene) if collection in armature.users_collection
     ]
@@ -43,7 +43,7 @@ def show(scene: bpy.types.Scene, names: Iterable[str]) -> None:
 def show_body(scene: bpy.types.Scene, *, shown: bool) -> None:
     """Show the scene's posable body, or take it out of sight."""
     rig = scene.humanref.rig
-    if rig is None or scene.objects.get(rig.name) != rig:
+    if rig is None or not rig.users_collection:
         return
     for part in _with_meshes(scene, rig):
         _set_hidden(scene, part, hidden=not shown)

@@ -59,7 +59,8 @@ def opacity_changed(group: bpy.types.PropertyGroup, _context: bpy.types.Context)
 def rig_of(scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The scene's rig, unless the artist has deleted it."""
     rig = scene.humanref.rig
-    return rig if rig is not None and scene.objects.get(rig.name) == rig else None
+    # A deleted object that is still pointed to is in no collection; asking the scene takes far longer.
+    return rig if rig is not None and rig.users_collection else None
 
 
 def own_rig_of(scene: bpy.types.Scene) -> bpy.types.Object | None:
