@@ -89,13 +89,14 @@ class JobDesk:
                 "Another job has this id already.",
                 "Make a new random id for every new job.",
             )
-        asked.session.watched.add(uid)
         if job is not None:
             self._accepted(asked, job)
         elif arriving is not None:
             arriving.waiting.append(asked)
         else:
             self._write_down(asked, uid, request)
+        # Only now: ids of refused requests would pile up.
+        asked.session.watched.add(uid)
 
     def _write_down(self, asked: Asked, uid: str, request: JobRequest) -> None:
         if self._dispatcher.stopping:

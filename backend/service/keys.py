@@ -40,7 +40,9 @@ def make_pair(folder: Path, name: str) -> tuple[Path, Path]:
             be written.
     """
     check_name(name)
-    make_private(folder)
+    if not folder.is_dir():
+        # One that is there may be anybody's (the current folder): its rights are not ours to change.
+        make_private(folder)
     public, secret = folder / f"{name}.key", folder / f"{name}.key_secret"
     for path in (public, secret):
         if path.exists():

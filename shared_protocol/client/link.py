@@ -70,7 +70,7 @@ class Link:
             raise ProtocolError(
                 NOT_ALLOWED,
                 "This backend wants to know our key, and we have none.",
-                "Make a key pair with: humanref keys",
+                "Make a key pair with: humanref keys client NAME",
             )
         self.close()
         self.limits = Limits()

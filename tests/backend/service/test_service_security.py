@@ -82,6 +82,12 @@ def test_keys_are_private_and_never_replaced(tmp_path: Path) -> None:
     assert secret.read_bytes() == before
 
 
+def test_a_folder_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    make_pair(tmp_path, "anna")
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
 def test_only_the_public_half_is_kept_of_a_client(tmp_path: Path) -> None:
     _, secret_file = make_pair(tmp_path / "client", "anna")
     public, secret = zmq.auth.load_certificate(secret_file)
