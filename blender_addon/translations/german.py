@@ -101,7 +101,7 @@ _INTERFACE = {
     "Connection File": "Verbindungsdatei",
     "My Key File": "Meine Schlüsseldatei",
     "Connect Automatically": "Selbst verbinden",
-    "Command or Environment": "Befehl oder Umgebung",
+    "Folder of humanref": "Ordner von humanref",
     "Photo of one person, whole figure in view": "Foto einer Person, ganz im Bild",
     "How tall the person is, in centimeters": "Wie groß die Person ist, in Zentimetern",
     "Same seed, same settings, same result": "Gleiche Zahl, gleiche Einstellungen, gleiches Ergebnis",

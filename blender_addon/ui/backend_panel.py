@@ -103,7 +103,7 @@ class HUMANREF_PT_backend_details(SidebarPanel, bpy.types.Panel):
         welcome = current_session().link.welcome
         column = layout.column(align=True)
         column.scale_y = 0.85
-        columns = _columns(context) * 3 // 5
+        columns = _columns(context) * 2 // 3
         for name, value in _facts(welcome) if welcome is not None else ():
             for index, line in enumerate(wrapped(value, columns)):
                 split = column.split(factor=0.34)
@@ -120,7 +120,8 @@ def _facts(welcome: Welcome) -> Iterator[tuple[str, str]]:
     for body in welcome.bodies:
         yield "Body", f"{body.name}, {body.licence}"
     for stage, provider in welcome.providers.items():
-        yield stage.replace("_", " ").capitalize(), provider
+        # After the semicolon: why not another one; `humanref doctor` says that in full.
+        yield stage.replace("_", " ").capitalize(), provider.partition(";")[0]
 
 
 def _columns(context: bpy.types.Context) -> int:

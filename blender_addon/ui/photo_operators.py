@@ -49,7 +49,9 @@ class HUMANREF_OT_open_photo(ExplainedOperator, ImportHelper, bpy.types.Operator
                 "photo_unreadable", f"{path.name} cannot be read as a picture.", "Try PNG or JPEG."
             ) from error
         if image.size[0] == 0:
-            bpy.data.images.remove(image)
+            # One that the file had already is the artist's.
+            if not image.users:
+                bpy.data.images.remove(image)
             raise ProblemError(
                 "photo_unreadable", f"{path.name} cannot be read as a picture.", "Try PNG or JPEG."
             )

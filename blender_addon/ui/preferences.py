@@ -31,10 +31,10 @@ class HUMANREF_AP_preferences(bpy.types.AddonPreferences):
         default="local",
     )
     command: StringProperty(
-        name="Command or Environment",
-        description="The humanref command, or the folder of the Python environment it is installed in; "
-        "empty searches for it",
-        subtype="FILE_PATH",
+        name="Folder of humanref",
+        description="Folder that humanref is installed in (or its Python environment, or the command "
+        "itself); empty searches for it",
+        subtype="DIR_PATH",
     )
     connection_file: StringProperty(
         name="Connection File",
@@ -68,7 +68,6 @@ class HUMANREF_AP_preferences(bpy.types.AddonPreferences):
             layout.prop(self, "connection_file")
             layout.prop(self, "attach")
             column = layout.column(align=True)
-            column.label(text="Choose the folder that humanref is installed in", icon="INFO")
             column.label(text="Needs no internet: it talks to this computer only", icon="LOCKED")
             return
         layout.prop(self, "remote_file")
