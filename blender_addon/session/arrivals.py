@@ -49,7 +49,7 @@ class Arrivals:
         window = _window_of(found[0])
         if window is None:
             return f"{iface_('A result waits for the scene')} {found[0].name}"
-        if _busy(window) or _mode(window) not in ("OBJECT", "POSE"):
+        if is_busy(window) or _mode(window) not in ("OBJECT", "POSE"):
             return iface_("A result waits until you leave this mode")
         return ""
 
@@ -57,7 +57,7 @@ class Arrivals:
         """Whether the growing mesh may change: its scene is shown and nothing is being dragged."""
         found = self._jobs.find(job_id)
         window = None if found is None else _window_of(found[0])
-        return window is not None and not _busy(window)
+        return window is not None and not is_busy(window)
 
     def open_jobs(self) -> list[Job]:
         """Jobs that the scenes wait for."""
@@ -213,7 +213,8 @@ def _mode(window: bpy.types.Window) -> str:
     return "OBJECT" if active is None else active.mode
 
 
-def _busy(window: bpy.types.Window) -> bool:
+def is_busy(window: bpy.types.Window) -> bool:
+    """Whether the artist is in the middle of dragging, painting or the like."""
     return any(
         operator.bl_idname.startswith(_BUSY_OPERATORS) for operator in window.modal_operators
     )

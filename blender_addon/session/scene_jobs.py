@@ -36,12 +36,17 @@ class SceneJobs:
         _write(scene, job)
 
     def find(self, job_id: str) -> tuple[bpy.types.Scene, SceneJob] | None:
-        """The scene that waits for (or has got) a job."""
-        for scene in bpy.data.scenes:
-            for stored in scene.humanref.jobs:
-                if stored.job_id == job_id:
-                    return scene, _read(stored)
-        return None
+        """The scene that waits for a job; where none does, one that has got it."""
+        lines = [
+            (scene, stored)
+            for scene in bpy.data.scenes
+            for stored in scene.humanref.jobs
+            if stored.job_id == job_id
+        ]
+        if not lines:
+            return None
+        scene, stored = min(lines, key=lambda line: line[1].delivered)
+        return scene, _read(stored)
 
     def delivered(self, job_id: str) -> None:
         """The job's result is in its scene, or nothing will come of it."""

@@ -94,7 +94,7 @@ class Session:
         if not self._supervisor.alive_elsewhere(options):
             self._supervisor.start(options)
             self._set_link(Link("starting"))
-        elif self._client is None:
+        elif self.link.state not in ("connecting", "connected"):
             self.connect()
 
     def stop_backend(self) -> None:
@@ -159,6 +159,8 @@ class Session:
             ProblemError: ``not_connected``.
         """
         send(self.client())
+        # What went wrong before is answered by trying again.
+        self.problem = None
         self._followed.add(job.job_id)
         self.book.add(job)
         self._touch()
@@ -227,6 +229,8 @@ class Session:
         self._touch()
         if isinstance(event, Connected):
             self._supervisor.attached()
+            if self.link.state == "refused":
+                self.problem = None
             self._set_link(Link("connected", "", event.welcome))
             self.resume()
         elif isinstance(event, Disconnected):

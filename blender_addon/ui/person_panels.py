@@ -7,7 +7,10 @@ from typing import ClassVar
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
+from ..scene.errors import SceneError
 from ..scene.posing import edited_joints
+from ..scene.rig import rig_kind
+from ..scene.stored import BODY
 from ..session.current import current_session
 from ..session.scene_jobs import STORED_VERSION
 from .panel_base import SidebarPanel, big_button, draw_progress
@@ -95,9 +98,15 @@ class HUMANREF_PT_body(SidebarPanel, bpy.types.Panel):
                 layout.operator("humanref.use_armature", icon="ARMATURE_DATA")
             return
         # Always there: a line that comes and goes would lie over the next panel until the next redraw.
-        count = len(edited_joints(rig))
-        words = {0: iface_("No bone changed by you"), 1: iface_("1 bone changed by you")}
         row = layout.row()
+        try:
+            count = len(edited_joints(rig))
+        except SceneError as error:
+            # Its pelvis was deleted, or a newer version made it.
+            row.alert = True
+            row.label(text=error.message, icon="ERROR", translate=False)
+            return
+        words = {0: iface_("No bone changed by you"), 1: iface_("1 bone changed by you")}
         row.active = False
         row.label(
             text=words.get(count, iface_("{} bones changed by you").format(count)),
@@ -141,6 +150,8 @@ class HUMANREF_PT_shape(SidebarPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.humanref
+        # An adopted armature has bones only.
+        layout.enabled = rig_kind(own_rig_of(context.scene)) == BODY
         column = layout.column(align=True)
         for index in SHAPE_ORDER:
             column.prop(settings, "shape", index=index, text=SHAPE_LABELS[index], slider=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..session.arrivals import is_busy
 from ..session.current import current_session
 from ..session.problem import Problem
 
@@ -19,9 +20,8 @@ class Refresher:
         sync_job_lines()
         _redraw()
         problem = current_session().problem
-        if problem is not None and problem != self._shown:
-            _show_dialog()
-        self._shown = problem
+        if problem is None or problem == self._shown or _show_dialog():
+            self._shown = problem
 
 
 def sync_job_lines() -> None:
@@ -47,9 +47,11 @@ def _redraw() -> None:
                         region.tag_redraw()
 
 
-def _show_dialog() -> None:
+def _show_dialog() -> bool:
+    """Open the dialog, unless something is being dragged or typed: then the panel's box has to do for now."""
     windows = bpy.context.window_manager.windows
-    if bpy.app.background or not windows:
-        return
+    if bpy.app.background or not windows or is_busy(windows[0]):
+        return False
     with bpy.context.temp_override(window=windows[0]):
         bpy.ops.humanref.show_problem("INVOKE_DEFAULT")
+    return True

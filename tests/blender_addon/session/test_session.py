@@ -196,6 +196,23 @@ def test_a_refusal_is_one_clear_problem(world: World) -> None:
     assert world.session.problem.message == words
 
 
+def test_after_a_refusal_one_can_try_again(world: World) -> None:
+    world.connected()
+    key = Error(code="not_allowed", message="The key is not on the list.")
+    world.tell(events.Disconnected(error=key, retry_in=None))
+    world.session.start_backend()
+    assert world.session.link.state == "connecting"
+    assert world.client.asked[-2:] == [("close",), ("start",)]
+
+
+def test_trying_again_takes_the_old_problem_away(world: World) -> None:
+    world.connected().session.book.add(running())
+    world.tell(events.JobFailed(job_id="j", error=Error(code="x", message="y")))
+    assert world.session.problem is not None
+    world.session.request(running("again"), lambda client: None)
+    assert world.session.problem is None
+
+
 def test_only_the_newest_preview_is_shown_in_a_tick(world: World) -> None:
     world.connected().session.book.add(running())
     world.tell(preview("j", 10), preview("j", 20), preview("j", 30))
