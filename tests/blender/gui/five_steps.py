@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sidebar import Sidebar
@@ -131,6 +134,11 @@ class Steps:
         self._stand_aside()
         self.picture("blender-6-rest-pose")
 
+    def stop(self) -> None:
+        """Stop the backend with its button."""
+        self._panel.press("humanref.stop_backend")
+        self.wait("session.link.state == 'off'", 20)
+
     def _stand_aside(self) -> None:
         """Leave the photo's camera and look at the character from the side."""
         self._window.run(
@@ -148,6 +156,7 @@ class Steps:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
     (addon,) = (REPOSITORY / "build" / "addon").glob("humanref-*-linux_x64.zip")
@@ -169,15 +178,26 @@ def main() -> int:
                 began = time.monotonic()
                 step()
                 print(f"{step.__name__}: {time.monotonic() - began:.1f} s", flush=True)
-            noise = [line for line in window.log_tail().splitlines() if "Traceback" in line]
-            if noise:
-                raise WindowError(f"Blender complained:\n{window.log_tail()}")
-            window.run("bpy.ops.humanref.stop_backend()")
+            steps.stop()
+            if "Traceback" in window.log():
+                raise WindowError(f"Blender complained:\n{window.log()}")
     except WindowError as error:
         print(f"test-gui failed: {error}", file=sys.stderr)
         return 1
+    finally:
+        stop_backend(OUT / "runtime" / "humanref" / "backend.json")
     print(f"pictures: {OUT}\n{len(each)} passed, 0 failed")
     return 0
+
+
+def stop_backend(connection: Path) -> None:
+    """End a backend that a failed run has left; one that was stopped has taken its file away."""
+    for _ in range(100):
+        if not connection.exists():
+            return
+        with suppress(ProcessLookupError):
+            os.kill(json.loads(connection.read_text(encoding="utf-8"))["pid"], signal.SIGTERM)
+        time.sleep(0.1)
 
 
 def put_humanref_on_path(folder: Path) -> None:

@@ -121,9 +121,9 @@ class Window:
         until = time.monotonic() + timeout
         while not reply.exists():
             if self._blender is None or self._blender.poll() is not None:
-                raise WindowError(f"Blender has ended:\n{self.log_tail()}")
+                raise WindowError(f"Blender has ended:\n{self.log()[-4000:]}")
             if time.monotonic() > until:
-                raise WindowError(f"no answer in {timeout:g} s to:\n{code}\n{self.log_tail()}")
+                raise WindowError(f"no answer in {timeout:g} s to:\n{code}\n{self.log()[-4000:]}")
             time.sleep(0.01)
         answer = json.loads(reply.read_text(encoding="utf-8"))
         reply.unlink()
@@ -142,10 +142,10 @@ class Window:
                 raise WindowError(f"never came true in {timeout:g} s: {expression}")
             time.sleep(0.1)
 
-    def log_tail(self) -> str:
-        """The end of what Blender printed."""
+    def log(self) -> str:
+        """What Blender printed."""
         path = self._folder / "blender.log"
-        return path.read_text(errors="replace")[-4000:] if path.exists() else ""
+        return path.read_text(errors="replace") if path.exists() else ""
 
     # -- eyes and hand ------------------------------------------------------------------------------
 
