@@ -144,15 +144,12 @@ def _show_colors(area: bpy.types.Area, kind: str) -> None:
     if shading.type == "SOLID":
         shading.color_type = kind
         # The colours of a photo have its light in them: highlights make every cloth look like leather,
-        # and the usual studio light darkens it a second time.
+        # and the usual studio light darkens them a second time.
         shading.show_specular_highlight = False
-        if shading.light == "STUDIO" and _SOFT_LIGHT in bpy.context.preferences.studio_lights:
-            shading.studio_light = _SOFT_LIGHT
-        # A photo's texture is lit already: a second light makes it much darker than the photo. What
-        # has no texture yet needs a light to show its shape, a soft one.
+        # A texture needs no second light at all; what has none yet needs one to show its shape.
         shading.light = "FLAT" if kind == "TEXTURE" else "STUDIO"
-        if kind == "VERTEX":
-            shading.studio_light = "paint.sl"
+        if kind == "VERTEX" and _SOFT_LIGHT in bpy.context.preferences.studio_lights:
+            shading.studio_light = _SOFT_LIGHT
     area.tag_redraw()
 
 

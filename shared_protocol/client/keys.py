@@ -25,7 +25,7 @@ def read_key_pair(path: Path) -> KeyPair:
     Raises:
         ProtocolError: ``not_allowed`` where the file cannot be read or holds no secret key.
     """
-    hint = "Make a key pair with: humanref keys"
+    hint = "Make a key pair with: humanref keys client NAME"
     try:
         public, secret = zmq.auth.load_certificate(path)
     except (OSError, ValueError, UnicodeDecodeError) as error:

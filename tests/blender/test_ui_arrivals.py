@@ -328,6 +328,24 @@ def test_another_armature_can_be_used(postman: Postman) -> None:
     assert not bpy.ops.humanref.use_armature.poll()
 
 
+def test_a_result_that_one_scene_has_comes_into_another_as_well(postman: Postman) -> None:
+    postman.ask("g", "generate")
+    postman.result("g")
+    first = bpy.context.window.scene
+    # Before and after the first one in Blender's order, which goes by name.
+    others = [bpy.data.scenes.new(name) for name in ("000 first of all", "zzz last of all")]
+    try:
+        for scene in others:
+            bpy.context.window.scene = scene
+            postman.ask("g", "generate")
+            postman.result("g")
+            assert len(postman.characters()) == 1
+    finally:
+        bpy.context.window.scene = first
+        for scene in others:
+            bpy.data.scenes.remove(scene)
+
+
 def test_another_photo_puts_the_first_person_aside_and_back(
     postman: Postman, tmp_path: Path
 ) -> None:

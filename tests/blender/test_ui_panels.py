@@ -139,6 +139,15 @@ def test_the_photo_has_its_thumbnail_and_the_rig_its_tools(
     assert "Relaxed" not in said
 
 
+def test_a_rig_without_its_pelvis_is_drawn_and_told(part: Part, session: Any, data: Any) -> None:
+    rig = data.build(0).armature
+    bpy.context.scene.humanref.rig = rig
+    assert "No bone changed by you" in draw(part)
+    with part("scene.armature").edit_bones(bpy.context, rig) as bones:
+        bones.remove(bones["pelvis"])
+    assert any("pelvis" in words for words in draw(part))
+
+
 def test_preferences_say_what_offline_means(part: Part) -> None:
     stored = bpy.context.preferences.addons[part("names").ROOT].preferences
     kind = part("ui.preferences").HUMANREF_AP_preferences
