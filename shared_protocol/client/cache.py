@@ -74,6 +74,14 @@ class BlobCache:
                 path.unlink()
                 total -= size
 
+    def clear(self) -> None:
+        """Remove everything but beginnings that are being written."""
+        with suppress(OSError):
+            for path in list(self._folder.iterdir()):
+                with suppress(OSError):
+                    if path.suffix != _PART or _is_free(path):
+                        path.unlink()
+
 
 class PartialBlob:
     """The beginning of a blob on disk, locked for this program."""
@@ -166,6 +174,11 @@ def _lock(file: BinaryIO) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_free(path: Path) -> bool:
+    with path.open("r+b") as file:
+        return _lock(file)
 
 
 def _digest(path: Path) -> str:

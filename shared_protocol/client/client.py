@@ -237,7 +237,10 @@ class BackendClient:
         self._post(lambda engine: engine.list_jobs())
 
     def forget(self, job_id: str = "") -> None:
-        """Delete a job and its files on the backend, or everything of ours; answered by JobsForgotten."""
+        """Delete a job and its files on the backend, or everything of ours; answered by JobsForgotten.
+
+        The cache here is emptied too, once no other job is followed any more.
+        """
         self._post(lambda engine: engine.forget(job_id))
 
     def reconnect(self) -> None:

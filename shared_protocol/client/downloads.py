@@ -59,6 +59,10 @@ class Downloads:
             download.close()
         self._downloads.clear()
 
+    def clear_cache(self) -> None:
+        """Remove what was fetched; see :meth:`BlobCache.clear`."""
+        self._cache.clear()
+
     def _ended(self, download: Download, path: Path | None, error: Error | None) -> None:
         del self._downloads[download.ref.sha256]
         self._cache.prune()

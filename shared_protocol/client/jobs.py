@@ -34,6 +34,7 @@ class Jobs:
         self._around = around
         self._submissions: dict[str, Submission] = {}
         self._followers: dict[str, Follower] = {}
+        self._cache_to_clear = False
 
     # -- requests -----------------------------------------------------------------------------------
 
@@ -106,6 +107,7 @@ class Jobs:
 
         def answered(reply: Envelope) -> None:
             if isinstance(gone := reply.content, Forgotten):
+                self._cache_to_clear = True
                 self._around.inbox.put(
                     JobsForgotten(job_id=job_id, jobs=gone.jobs, bytes=gone.bytes)
                 )
@@ -131,7 +133,12 @@ class Jobs:
 
     def tick(self, now: float) -> float:
         """Do what is due; returns when there is more to do."""
-        return min((each.tick(now) for each in self._followers.values()), default=float("inf"))
+        due = min((each.tick(now) for each in self._followers.values()), default=float("inf"))
+        if self._cache_to_clear and all(each.over for each in self._followers.values()):
+            # Nobody remembers which files an old job had: all go, what is wanted is fetched again.
+            self._cache_to_clear = False
+            self._around.downloads.clear_cache()
+        return due
 
     def _accepted(self, job: JobRequest, cancelled: bool) -> None:
         self._forget_submission(job.job_id)

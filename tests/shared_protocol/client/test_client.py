@@ -150,6 +150,11 @@ def test_what_is_in_the_cache_is_not_fetched_again(
         second.client.estimate(new_job_id(), PHOTO)
         second.until(PoseArrived)
         assert store.puts == puts
+        # What is forgotten over there is forgotten here.
+        second.client.forget(job_id)
+        second.until(JobsForgotten)
+        second.client.close()
+        assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_errors_arrive_with_code_message_and_hint(

@@ -48,6 +48,22 @@ def test_a_blob_appears_whole_and_a_beginning_goes_on(tmp_path: Path) -> None:
     assert [each.name for each in path.parent.iterdir()] == [ref.sha256]
 
 
+def test_all_goes_but_what_is_being_written(tmp_path: Path) -> None:
+    cache = BlobCache(tmp_path / "cache", 1 << 20)
+    put(cache, DATA)
+    for data in (DATA[1:], DATA[2:]):
+        partial = cache.begin(ref_of(data))
+        partial.write(data[:1000])
+        if data == DATA[1:]:
+            partial.close()
+    cache.clear()
+    assert [each.name for each in (tmp_path / "cache").iterdir()] == [
+        f"{ref_of(DATA[2:]).sha256}.part"
+    ]
+    partial.write(DATA[2:][1000:])
+    assert partial.finish().read_bytes() == DATA[2:]
+
+
 def test_wrong_bytes_are_thrown_away(tmp_path: Path) -> None:
     cache = BlobCache(tmp_path, 1 << 20)
     partial = cache.begin(ref_of(DATA))
