@@ -11,6 +11,8 @@ for program in mmdebstrap unshare Xvfb xdotool import; do
 done
 ((${#missing[@]} == 0)) || fail "missing: ${missing[*]} (on Debian: apt-get install mmdebstrap util-linux xvfb xdotool imagemagick)"
 
+unshare --mount true 2>/dev/null || fail 'this needs leave to mount (a container gets it with CAP_SYS_ADMIN)'
+
 [[ -e $root/.complete ]] && exit 0
 
 # The mirror this machine already uses, where it is a Debian; else mmdebstrap's own.
