@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bpy
 
@@ -20,7 +20,6 @@ class SceneJob:
     kind: str
     photo_name: str
     rig_name: str = ""
-    collection_name: str = ""
     delivered: bool = False
 
 
@@ -55,7 +54,7 @@ class SceneJobs:
             self._copies.pop(job_id, None)
             return
         scene, job = found
-        self.remember(scene, _with_delivery(job))
+        self.remember(scene, replace(job, delivered=True))
 
     def forget(self, job_id: str) -> None:
         """Drop every trace of a job."""
@@ -97,7 +96,6 @@ def _read(stored: bpy.types.PropertyGroup) -> SceneJob:
         kind=stored.kind,
         photo_name=stored.photo_name,
         rig_name=stored.rig_name,
-        collection_name=stored.collection_name,
         delivered=stored.delivered,
     )
 
@@ -111,11 +109,4 @@ def _write(scene: bpy.types.Scene, job: SceneJob) -> None:
     stored.kind = job.kind
     stored.photo_name = job.photo_name
     stored.rig_name = job.rig_name
-    stored.collection_name = job.collection_name
     stored.delivered = job.delivered
-
-
-def _with_delivery(job: SceneJob) -> SceneJob:
-    return SceneJob(
-        job.job_id, job.kind, job.photo_name, job.rig_name, job.collection_name, delivered=True
-    )

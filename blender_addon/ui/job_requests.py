@@ -146,16 +146,7 @@ def request_character(context: bpy.types.Context) -> str:
             texture=None if settings.texture == "preset" else int(settings.texture),
         ),
     )
-    collections = () if rig is None else rig.users_collection
-    current_scene_jobs().remember(
-        scene,
-        SceneJob(
-            job.job_id,
-            job.kind,
-            job.photo_name,
-            collection_name=collections[0].name if collections else "",
-        ),
-    )
+    current_scene_jobs().remember(scene, SceneJob(job.job_id, job.kind, job.photo_name))
     return job.job_id
 
 

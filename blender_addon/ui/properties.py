@@ -26,9 +26,6 @@ class HUMANREF_PG_stored_job(bpy.types.PropertyGroup):
     rig_name: StringProperty(
         name="Rig", description="Armature that a re-fit updates; empty where a new one is made"
     )
-    collection_name: StringProperty(
-        name="Collection", description="Collection the live mesh grows in"
-    )
     delivered: BoolProperty(
         name="Delivered", description="Whether the result has come into this scene"
     )
@@ -199,14 +196,6 @@ class HUMANREF_PG_window_manager(bpy.types.PropertyGroup):
 
     jobs: CollectionProperty(type=HUMANREF_PG_job_line)
     job_index: IntProperty(name="Job", description="Chosen job")
-    character_shape: EnumProperty(
-        name="Rest Pose",
-        description="Pose for rigging and animation",
-        items=(
-            ("T", "T-Pose", "Arms straight to the sides"),
-            ("A", "A-Pose", "Arms lowered by 45 degrees"),
-        ),
-    )
 
 
 CLASSES = (

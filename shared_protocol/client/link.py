@@ -107,11 +107,6 @@ class Link:
         self._poller.register(socket, zmq.POLLIN)
         self._poller.register(monitor, zmq.POLLIN)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there are sockets."""
-        return bool(self._sockets)
-
     def close(self, linger_ms: int = 0) -> None:
         """Close everything; ``linger_ms`` lets a last word out."""
         for channel, socket in self._sockets.items():
