@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +27,7 @@ from shared_protocol.limits import Limits
 from shared_protocol.messages import (
     Accepted,
     BlobRef,
+    Bye,
     Cancel,
     Cancelled,
     Chunk,
@@ -121,6 +123,8 @@ class RawClient:
     ) -> None:
         self.connection = connection
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        # A test that fails may leave a client open, and ZeroMQ waits for those at the end of Python.
+        weakref.finalize(self, self._context.destroy, 0)
         self.sockets = {}
         for line, address in (("control", connection.control), ("data", connection.data)):
             socket = self._context.socket(zmq.DEALER)
@@ -139,6 +143,12 @@ class RawClient:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.session and not self._context.closed:
+            self.send(Bye())
+        self._context.destroy(200)
+
+    def vanish(self) -> None:
+        """Go without a word."""
         self._context.destroy(0)
 
     # -- the wire -----------------------------------------------------------------------------------

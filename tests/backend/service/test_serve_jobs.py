@@ -263,15 +263,16 @@ def test_two_clients_watch_one_job_and_one_leaves(server: RunningServer, client:
         other.push(Progress, job)
         gone = greeted(server.connection)
         gone.status(job)
-        gone.__exit__()
+        gone.vanish()
         first = client.push(Result, job)
         assert other.push(Result, job).content == first.content
 
 
 def test_reconnected_session_goes_on(server: RunningServer) -> None:
-    with greeted(server.connection) as first:
-        job = first.submit("steps=50 pause=0.02")
-        session = first.session
+    first = greeted(server.connection)
+    job = first.submit("steps=50 pause=0.02")
+    session = first.session
+    first.vanish()
     with RawClient(server.connection) as second:
         assert second.hello(session=session).session == session
         # It still watches what it watched before.

@@ -67,7 +67,7 @@ class ServerProcess:
     def close(self) -> None:
         """Whatever happened."""
         for client in self._clients:
-            client.__exit__()
+            client.vanish()
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait(PATIENCE)
@@ -96,7 +96,7 @@ def test_gentle_stop_keeps_checkpoints_and_jobs_continue(
     assert process.end(number) == 0
     assert not process.file.exists()
     assert any(isinstance(m.content, Bye) for m in iter(lambda: client.receive(seconds=1), None))
-    client.__exit__()
+    client.vanish()
     with process.start() as again:
         result = again.push(Result, job) if again.status(job).state != "done" else None
         status = again.status(job)
@@ -118,7 +118,7 @@ def test_kill_of_the_server_loses_nothing(process: ServerProcess) -> None:
     workers = process.children()
     assert len(workers) == 2
     process.end(signal.SIGKILL)
-    client.__exit__()
+    client.vanish()
     end = time.monotonic() + 5
     while any(_is_alive(pid) for pid in workers):
         assert time.monotonic() < end, "a worker outlived its server"

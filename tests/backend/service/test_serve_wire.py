@@ -162,6 +162,8 @@ def test_too_many_sessions_push_out_the_silent(tmp_path_factory: pytest.TempPath
                 late.hello()
             assert refused.value.code == "rate_limited"
         crowd[0].send(Bye())
+        with pytest.raises(ProtocolError, match="session"):
+            crowd[0].ask(Ping(), Pong)
         with greeted(server.connection) as late:
             assert late.ask(Ping(), Pong)
         for each in crowd:
