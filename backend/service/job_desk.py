@@ -60,7 +60,10 @@ class JobDesk:
             ProtocolError: the request is refused.
         """
         content = asked.envelope.content
-        if isinstance(content, Estimate | Submit):
+        arriving = self._arriving_of(asked)
+        if isinstance(content, Status | Cancel | Forget) and arriving is not None:
+            arriving.later.append(asked)
+        elif isinstance(content, Estimate | Submit):
             self._accept(asked, content)
         elif isinstance(content, Status):
             self._status(asked, content)
@@ -136,11 +139,26 @@ class JobDesk:
             for asked in arriving.waiting:
                 asked.session.leave(record.uid)
                 self._post.refuse_asked(asked, outcome.error)
-            return
-        job = Job(record)
-        self._dispatcher.add(job)
-        for asked in arriving.waiting:
-            self._accepted(asked, job)
+        else:
+            job = Job(record)
+            self._dispatcher.add(job)
+            for asked in arriving.waiting:
+                self._accepted(asked, job)
+        for asked in arriving.later:
+            self._take_late(asked)
+
+    def _take_late(self, asked: Asked) -> None:
+        try:
+            self.take(asked)
+        except ProtocolError as error:
+            self._post.refuse_asked(asked, error)
+
+    def _arriving_of(self, asked: Asked) -> _Arriving | None:
+        """The job that a message is about, if it is being written down; the last of all without an id."""
+        if asked.job_id:
+            return self._arriving.get(self._uid(asked))
+        owner = asked.session.owner
+        return next((a for a in reversed(self._arriving.values()) if a.owner == owner), None)
 
     def _accepted(self, asked: Asked, job: Job) -> None:
         position = self._dispatcher.position(job)
@@ -221,7 +239,9 @@ class JobDesk:
 
 
 class _Arriving:
-    """A job that is being written down, and who waits to hear that it was."""
+    """A job that is being written down, and who waits for that."""
 
     def __init__(self, owner: str, request: JobRequest, waiting: list[Asked]) -> None:
         self.owner, self.request, self.waiting = owner, request, waiting
+        self.later: list[Asked] = []
+        """What was asked about it meanwhile."""

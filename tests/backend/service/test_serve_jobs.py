@@ -12,7 +12,7 @@ from fake_runner import POSE
 from service_harness import PHOTO, RawClient, RunningServer, blob_of, greeted, options, running
 
 from shared_protocol.codec import new_id
-from shared_protocol.errors import ProtocolError
+from shared_protocol.errors import JOB_UNKNOWN, ProtocolError
 from shared_protocol.messages import (
     Accepted,
     Cancel,
@@ -102,6 +102,18 @@ def test_cancel_has_four_outcomes_and_again_is_the_same(client: RawClient) -> No
     assert client.cancel("nobody-made-this") == "unknown"
     assert client.status(waiting_job).state == "cancelled"
     assert client.status(running_job).state == "cancelled"
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_forgotten_before_it_was_written_down(client: RawClient, everything: bool) -> None:
+    job_id, photo = new_id(), client.put(PHOTO)
+    # Both at once: the second is there before the disk has the first.
+    client.send(Submit(photo=photo, prompt="steps=50 pause=0.05"), job_id=job_id)
+    gone = client.ask(Forget(), Forgotten, job_id="" if everything else job_id)
+    assert gone.jobs >= 1
+    with pytest.raises(ProtocolError) as refused:
+        client.status(job_id)
+    assert refused.value.code == JOB_UNKNOWN
 
 
 def test_estimate_and_cancel_do_not_wait_for_a_character(client: RawClient) -> None:
