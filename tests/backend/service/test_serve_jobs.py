@@ -108,7 +108,7 @@ def test_cancel_has_four_outcomes_and_again_is_the_same(client: RawClient) -> No
 def test_forgotten_before_it_was_written_down(client: RawClient, everything: bool) -> None:
     job_id, photo = new_id(), client.put(PHOTO)
     # Both at once: the second is there before the disk has the first.
-    client.send(Submit(photo=photo, prompt="steps=50 pause=0.05"), job_id=job_id)
+    client.send(Submit(photo=photo, photo_name="me.png"), job_id=job_id)
     gone = client.ask(Forget(), Forgotten, job_id="" if everything else job_id)
     assert gone.jobs >= 1
     with pytest.raises(ProtocolError) as refused:
