@@ -13,8 +13,8 @@ from backend.service.sessions import Line
 from shared_protocol.codec import Envelope, encode
 from shared_protocol.limits import Limits
 
-_CONTROL_QUEUE = 1000
-"""Messages that wait for one slow client on control; they are small."""
+_CONTROL_QUEUE = 200
+"""Messages that wait for one slow client on control; small, but for lists of hundreds of jobs."""
 _DATA_QUEUE = 3
 """Chunks and previews that wait for one slow client: memory it can cost us."""
 _LEAVE_MS = 500
