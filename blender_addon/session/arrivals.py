@@ -66,10 +66,7 @@ class Arrivals:
     def end(self, job_id: str) -> None:
         """A job that brought nothing leaves nothing."""
         self._remove_live(job_id)
-        found = self._jobs.find(job_id)
-        aside = self._aside.pop(job_id, ())
-        if found is not None:
-            show(found[0], aside)
+        self._bring_back(job_id)
         self._jobs.delivered(job_id)
 
     def show_pose(self, event: PoseArrived) -> None:
@@ -123,18 +120,24 @@ class Arrivals:
             ProblemError: the character cannot be imported.
         """
         self._remove_live(event.job_id)
-        self._aside.pop(event.job_id, None)
         if self._is_delivered(event.job_id):
             return
-        with self._delivery(event.job_id, "HumanRef: Import Character") as (scene, job):
-            collection = photo_collection(scene, job.photo_name)
-            hide(scene, people_of(scene, collection))
-            imported = import_character(bpy.context, event.character, collection)
-            # Thin bones: it is the character that one wants to see.
-            imported.armature.data.display_type = "STICK"
-            _show_over_photo(scene, event.character.camera, event.character.photo)
-            if event.character.texture:
-                show_colors(bpy.context, "TEXTURE")
+        try:
+            with self._delivery(event.job_id, "HumanRef: Import Character") as (scene, job):
+                collection = photo_collection(scene, job.photo_name)
+                aside = hide(scene, people_of(scene, collection))
+                self._aside[event.job_id] = (*self._aside.get(event.job_id, ()), *aside)
+                imported = import_character(bpy.context, event.character, collection)
+                # Thin bones: it is the character that one wants to see.
+                imported.armature.data.display_type = "STICK"
+                _show_over_photo(scene, event.character.camera, event.character.photo)
+                if event.character.texture:
+                    show_colors(bpy.context, "TEXTURE")
+        except Exception:
+            # Nobody took the place of those who made room.
+            self._bring_back(event.job_id)
+            raise
+        self._aside.pop(event.job_id, None)
 
     def after_load(self) -> None:
         """Another file: nothing of the old one is there."""
@@ -178,6 +181,12 @@ class Arrivals:
             except SceneError as error:
                 raise ProblemError(error.code, error.message, error.hint) from error
             bpy.ops.ed.undo_push(message=step)
+
+    def _bring_back(self, job_id: str) -> None:
+        found = self._jobs.find(job_id)
+        aside = self._aside.pop(job_id, ())
+        if found is not None:
+            show(found[0], aside)
 
     def _remove_live(self, job_id: str) -> None:
         live = self._live.pop(job_id, None)
