@@ -9,7 +9,7 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ..scene.character import import_character
-from ..scene.collections import name_of_photo, new_collection
+from ..scene.collections import name_of_photo
 from ..scene.errors import SceneError
 from ..scene.live_mesh import LiveMesh, find_live
 from ..scene.photo_camera import look_through, match_camera, show_colors
@@ -17,6 +17,7 @@ from ..scene.rig import accept_proposal, build_body, find_rigs, read_camera
 from ..shared_protocol.client.events import PoseArrived, PreviewArrived, ResultArrived
 from ..shared_protocol.messages import Camera, PhotoInfo
 from .jobs import Job
+from .photo_place import place_of_job
 from .problem import ProblemError
 from .scene_jobs import SceneJob, SceneJobs
 from .sight import hide, people_of, show, show_body
@@ -91,7 +92,7 @@ class Arrivals:
                     told.camera,
                     told.photo,
                     name_of_photo(job.photo_name),
-                    photo_collection(scene, job.photo_name),
+                    place_of_job(scene, job, told.photo),
                 ).armature
                 scene.humanref.rig = rig
             show_body(scene, shown=True)
@@ -106,7 +107,7 @@ class Arrivals:
         live = self._live.get(event.job_id)
         if live is None:
             scene, job = found
-            collection = photo_collection(scene, job.photo_name)
+            collection = place_of_job(scene, job)
             self._aside[event.job_id] = hide(scene, people_of(scene, collection))
             show_colors(bpy.context, "VERTEX")
             live = LiveMesh(f"{name_of_photo(job.photo_name)} (growing)", collection)
@@ -124,7 +125,7 @@ class Arrivals:
             return
         try:
             with self._delivery(event.job_id, "HumanRef: Import Character") as (scene, job):
-                collection = photo_collection(scene, job.photo_name)
+                collection = place_of_job(scene, job, event.character.photo)
                 aside = hide(scene, people_of(scene, collection))
                 self._aside[event.job_id] = (*self._aside.get(event.job_id, ()), *aside)
                 imported = import_character(bpy.context, event.character, collection)
@@ -192,16 +193,6 @@ class Arrivals:
         live = self._live.pop(job_id, None)
         if live is not None:
             live.remove()
-
-
-def photo_collection(scene: bpy.types.Scene, photo_name: str) -> bpy.types.Collection:
-    """The scene's own collection that is named after the photo; made where it is missing."""
-    name = name_of_photo(photo_name)
-    for collection in scene.collection.children:
-        # Blender appends .001 where another scene has the name.
-        if collection.name == name or collection.name.rpartition(".")[0] == name:
-            return collection
-    return new_collection(scene, name)
 
 
 def _show_over_photo(scene: bpy.types.Scene, camera: Camera, photo: PhotoInfo) -> None:

@@ -26,6 +26,7 @@ class HUMANREF_PG_stored_job(bpy.types.PropertyGroup):
     rig_name: StringProperty(
         name="Rig", description="Armature that a re-fit updates; empty where a new one is made"
     )
+    place: StringProperty(name="Place", description="Id of the collection that the result goes to")
     delivered: BoolProperty(
         name="Delivered", description="Whether the result has come into this scene"
     )
