@@ -87,6 +87,8 @@ class FakeRunner:
     def _misbehave(words: dict[str, str], job: RunJob) -> None:
         if "die" in words or ("die-once" in words and not job.resume):
             os.kill(os.getpid(), 9)
+        if "full" in words or ("full-once" in words and not job.resume):
+            raise OSError(28, "No space left on device")
         if "memory" in words:
             raise MemoryError
         if "bug" in words:
