@@ -13,7 +13,7 @@ from typing import Literal
 Preset = Literal["draft", "standard", "paper"]
 Guidance = Literal["mirror", "none"]
 Device = Literal["auto", "cpu", "cuda"]
-EncodingName = Literal["auto", "reference", "numba"]
+EncodingName = Literal["auto", "reference", "numba", "triton", "tinycudann"]
 
 
 @dataclass(frozen=True)
