@@ -51,8 +51,9 @@ def attend(
     width = query.shape[-1]
     # The padded vectors' own 1/sqrt would be another scale: the original one is passed on.
     scale = width**-0.5
-    extra_query = torch.cat([factor.query for factor in factors], -1)
-    extra_key = torch.cat([factor.key for factor in factors], -1) / scale
+    heads = max(factor.query.shape[1] for factor in factors)
+    extra_query = torch.cat([f.query.expand(-1, heads, -1, -1) for f in factors], -1)
+    extra_key = torch.cat([f.key.expand(-1, heads, -1, -1) for f in factors], -1) / scale
     padding = -(width + extra_query.shape[-1]) % _ALIGNMENT
     longer_query = _append(query, functional.pad(extra_query, (0, padding)))
     longer_key = _append(key, functional.pad(extra_key, (0, padding)))

@@ -54,15 +54,17 @@ class CachePlan:
 
     @property
     def centers(self) -> tuple[int, ...]:
-        """Timesteps at which the reference is denoised: t_min, t_min + width, ... up to t_max's bucket."""
-        count = self.bucket(self.t_max) + 1
-        return tuple(min(self.t_min + k * self.width, self.t_max) for k in range(count))
+        """Timesteps at which the reference is denoised: each t lies within width / 2 of one."""
+        regular = tuple(range(self.t_min, self.t_max + 1, self.width))
+        left_over = self.t_max - regular[-1]
+        return regular if 2 * left_over <= self.width else (*regular, self.t_max)
 
     def bucket(self, t: int) -> int:
-        """The bucket whose centre is nearest to t, as an index; ties go to the later one."""
+        """Index of the centre nearest to t; ties go to the earlier one."""
         if not self.t_min <= t <= self.t_max:
             raise ValueError(f"t = {t} lies outside {self.t_min}..{self.t_max}")
-        return (t - self.t_min + self.width // 2) // self.width
+        centers = self.centers
+        return min(range(len(centers)), key=lambda k: abs(centers[k] - t))
 
     def bytes(
         self, layers: Sequence[AttentionLayer], latent_size: tuple[int, int], dtype: torch.dtype

@@ -80,14 +80,15 @@ def region_factors(
     key_labels: Integer[Tensor, "b m"],
     gamma: float,
     background_is_region: bool = True,
+    dtype: torch.dtype = torch.float32,
 ) -> LogitFactors:
     """The logit term of 3.3.2: -log(gamma) where query and key share a region, else 0.
 
     Up to a constant a row (which softmax cancels) the same as log(gamma) where they differ.
     """
     first = 0 if background_is_region else 1
-    same = functional.one_hot(query_labels.long(), _LABELS)[..., first:].float()
-    keys = functional.one_hot(key_labels.long(), _LABELS)[..., first:].float()
+    same = functional.one_hot(query_labels.long(), _LABELS)[..., first:].to(dtype)
+    keys = functional.one_hot(key_labels.long(), _LABELS)[..., first:].to(dtype)
     return LogitFactors(same[:, None], keys[:, None] * -math.log(gamma))
 
 

@@ -68,10 +68,8 @@ def download_command(repo: str, revision: str) -> str:
     return f'hf download {repo} --revision {revision} --include "*.json" {wanted} {refused}'
 
 
-def check_folder(folder: Path) -> str | None:
+def check_folder(folder: Path) -> None:
     """Refuse what is not a whole Stable Diffusion 1.x (or 2.x) folder in safetensors.
-
-    Returns the file variant to load: None for plain files, "fp16" where only those exist.
 
     Raises:
         HumanRefError: ``wrong_architecture``, ``weights_incomplete``, ``pickle_refused``,
@@ -85,8 +83,8 @@ def check_folder(folder: Path) -> str | None:
             f"The folder {folder} has no {' and no '.join(missing)}.",
             "Download the whole pipeline again.",
         )
-    variants = {_variant(folder / part) for part in WEIGHTED_PARTS}
-    return "fp16" if "fp16" in variants else None
+    for part in WEIGHTED_PARTS:
+        _variant(folder / part)
 
 
 def part_variant(folder: Path, part: str, preferred: str | None) -> str | None:
@@ -128,8 +126,9 @@ def _check_architecture(folder: Path) -> None:
     if not (folder / "unet" / "config.json").is_file():
         if (folder / "transformer").is_dir():
             raise _wrong(folder, "a diffusion transformer")
-        if any(_has(folder, pattern) for pattern in ("*.ckpt", "*.safetensors")):
-            raise _single_file(folder)
+        lone = [*sorted(folder.glob("*.safetensors")), *sorted(folder.glob("*.ckpt"))]
+        if lone:
+            raise _single_file(lone[0])
         raise HumanRefError(
             "weights_incomplete",
             f"{folder} holds no unet/config.json.",
@@ -154,6 +153,7 @@ def _check_architecture(folder: Path) -> None:
 
 
 def _variant(part: Path) -> str | None:
+    """None for plain safetensors files, "fp16" where only those exist; raises where there are none."""
     if any(".fp16." not in found.name for found in part.glob("*.safetensors")):
         return None
     if _has(part, "*.fp16.safetensors"):
