@@ -24,8 +24,9 @@ from backend.guidance.attention import LogitFactors
 
 PAPER_GAMMA = 0.3
 _LABELS = len(Region)
-# exp(-1e4) is zero in every float format, and 1e4 still fits half precision.
-_FORBIDDEN = -1e4
+# exp(-1e3) is zero in every float format; times sqrt(head dimension) it is still finite in float16
+# (a kernel that meets a block of keys that are all -inf would answer with NaN).
+_FORBIDDEN = -1e3
 # A token of the reference counts as hidden from this covered share on: faces are small.
 _HIDDEN_SHARE = 0.25
 
@@ -66,7 +67,7 @@ def majority_labels(
 
     Nearest sampling would let one stray pixel speak for a whole token (64 x 64 pixels at 8 x 8).
     """
-    shares = functional.one_hot(labels.long(), _LABELS).movedim(-1, 1).float()
+    shares = _one_hot(labels, 0).movedim(-1, 1).float()
     return functional.adaptive_avg_pool2d(shares, size).argmax(1).flatten(1)
 
 
@@ -87,8 +88,7 @@ def region_factors(
     Up to a constant a row (which softmax cancels) the same as log(gamma) where they differ.
     """
     first = 0 if background_is_region else 1
-    same = functional.one_hot(query_labels.long(), _LABELS)[..., first:].to(dtype)
-    keys = functional.one_hot(key_labels.long(), _LABELS)[..., first:].to(dtype)
+    same, keys = (_one_hot(labels, first).to(dtype) for labels in (query_labels, key_labels))
     return LogitFactors(same[:, None], keys[:, None] * -math.log(gamma))
 
 
@@ -142,3 +142,8 @@ def repeat_rows(
         )
         for tokens, terms in factors.items()
     }
+
+
+def _one_hot(labels: Tensor, first: int) -> Bool[Tensor, "*shape labels"]:
+    # torch's own one_hot looks at the values first, which may wait for the device.
+    return labels[..., None] == torch.arange(first, _LABELS, device=labels.device)

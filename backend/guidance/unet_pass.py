@@ -105,6 +105,8 @@ class ReferenceUNet:
     def _factors(self, latents: Tensor, regions: RegionMaps | None, branches: int) -> dict:
         if regions is None:
             return {}
+        if len(regions.target) != len(latents):
+            raise ValueError(f"{len(regions.target)} region maps for {len(latents)} pictures")
         height, width = latents.shape[-2:]
         sizes = (layer.size(height, width) for layer in self.layers)
         return repeat_rows(token_factors(regions, sizes), branches)

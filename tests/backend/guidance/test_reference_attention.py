@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from backend.guidance.attention import attend_with_bias
 from backend.guidance.prior import Condition, PredictionType, Prompt, Reference, View, add_noise
@@ -183,6 +188,15 @@ def test_row_counts_that_do_not_fit_are_refused(unets: tuple[Any, ReferenceUNet]
         ours.predict(
             _latents(2, 1), torch.tensor([3]), words, 2, regions=RegionMaps(labels, labels[0])
         )
+    with pytest.raises(ValueError, match="region maps"):
+        ours.predict(
+            _latents(2, 1),
+            torch.tensor([3]),
+            words,
+            2,
+            reference,
+            RegionMaps(labels[:1], labels[0]),
+        )
     with pytest.raises(ValueError, match="reference noises"):
         ours.predict(_latents(2, 1), torch.tensor([3, 4]), words, 2, reference)
     with pytest.raises(ValueError, match="timesteps"):
@@ -196,3 +210,81 @@ def test_gradients_flow_where_torch_records_them(tiny_prior: StableDiffusionPrio
     (gradient,) = torch.autograd.grad(eps.sum(), latents)
     assert gradient.abs().max() > 0
     assert tiny_prior.prediction_type is PredictionType.EPSILON
+
+
+class _Waits(TorchDispatchMode):
+    """Notes operations whose answer, or its shape, a program must wait for on a GPU."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "aten.equal", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(name in str(func) for name in self.WAITING):
+            self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def test_a_pass_never_waits_for_the_device(tiny_prior: StableDiffusionPrior) -> None:
+    words = tiny_prior.condition(Prompt("a man"), [View(180.0), View(90.0)])
+    front = tiny_prior.condition(Prompt("a man"), [View(0.0)])
+    labels = torch.randint(0, 5, (2, 64, 64))
+    latents, t = _latents(2, 1).float(), torch.tensor([300])
+    reference = Reference(latents[:1], front, latents[1:])
+    with _Waits() as waits:
+        assert not torch.equal(latents[0], latents[1])
+        assert len(waits.seen) >= 1, "the watcher works"
+        waits.seen.clear()
+        tiny_prior.predict_noise(
+            tiny_prior.encode(torch.rand(2, 3, 128, 128)),
+            t,
+            words,
+            guidance_scale=7.5,
+            reference=reference,
+            regions=RegionMaps(labels, labels[0], hidden=labels == 1),
+        )
+    assert waits.seen == []
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """The tests' own shape checks cannot be traced."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@torch.no_grad()
+def test_the_network_compiles_whole(tiny_prior: StableDiffusionPrior) -> None:
+    """One graph with references and regions (traced, not lowered: that takes a GPU to pay off)."""
+    from diffusers import UNet2DConditionModel
+
+    unet = UNet2DConditionModel(
+        sample_size=16,
+        block_out_channels=(8, 16),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=32,
+        attention_head_dim=2,
+        norm_num_groups=8,
+    )
+    layers = install_reference_attention(unet)
+    network = ReferenceUNet(unet, layers, torch.float32, tiny_prior.alphas_cumprod)
+    words = tiny_prior.condition(Prompt("a man"), [View(180.0)])
+    labels = torch.randint(0, 5, (1, 64, 64))
+    latents, t = _latents(1, 1).float(), torch.tensor([300])
+    reference = Reference(latents, words, latents)
+    regions = RegionMaps(labels, labels[0], hidden=labels == 1)
+    traced = torch.compile(network.forward, backend="eager", fullgraph=True)
+    compiled = replace(network, forward=traced)
+    outputs = [n.predict(latents, t, words, 2, reference, regions) for n in (network, compiled)]
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=1e-6)
+    counters.clear()
+    for step in (310, 320):
+        compiled.predict(latents, torch.tensor([step]), words, 2, reference, regions)
+    assert counters["stats"]["unique_graphs"] == 0, "a new step must not compile again"

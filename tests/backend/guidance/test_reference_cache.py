@@ -8,7 +8,7 @@ from torch import Tensor
 
 from backend.errors import HumanRefError
 from backend.guidance.prior import Condition, Prompt, Reference, View
-from backend.guidance.reference_attention import AttentionLayer
+from backend.guidance.reference_attention import install_reference_attention
 from backend.guidance.reference_cache import CachePlan, Place, ReferenceCache
 from backend.guidance.regions import RegionMaps
 from backend.guidance.stable_diffusion import StableDiffusionPrior
@@ -82,9 +82,11 @@ def test_size_is_known_before_the_start(
 
 
 def test_stable_diffusion_1_5_takes_1_9_gigabytes() -> None:
-    widths = {0: 320, 1: 640, 2: 1280, 3: 1280}
-    levels = [0] * 5 + [1] * 5 + [2] * 5 + [3]
-    layers = [AttentionLayer(i, "", level, widths[level]) for i, level in enumerate(levels)]
+    from diffusers import UNet2DConditionModel
+
+    # The class's own defaults are version 1.x's block layout; nothing is allocated.
+    with torch.device("meta"):
+        layers = install_reference_attention(UNet2DConditionModel(cross_attention_dim=768))
     size = CachePlan().bytes(layers, (64, 64), torch.float16)
     assert size == 41 * 2 * 23_101_440
     assert CachePlan(noises=4).bytes(layers, (64, 64), torch.float16) == 4 * size

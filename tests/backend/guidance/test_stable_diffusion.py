@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from backend.errors import HumanRefError
 from backend.events import Event, Warned
-from backend.guidance.prior import DiffusionPrior, PredictionType, Prompt, View
+from backend.guidance.prior import DiffusionPrior, PredictionType, Prompt, Reference, View
+from backend.guidance.regions import RegionMaps
 from backend.guidance.stable_diffusion import StableDiffusionPrior
 from backend.guidance.stable_diffusion_files import DEFAULT_REVISION
 from backend.guidance.tiny_stable_diffusion import main, make_tiny_stable_diffusion
@@ -124,7 +125,17 @@ def test_half_precision_keeps_a_float32_interface(folder: Path) -> None:
         latents = each.encode(images)
         assert latents.dtype is torch.float32
         fixed = torch.full((1, 4, 16, 16), 0.5)
-        outputs.append(each.predict_noise(fixed, torch.tensor([300]), words, guidance_scale=1.0))
+        labels = torch.arange(4).repeat(4, 1)[None] + 1
+        outputs.append(
+            each.predict_noise(
+                fixed,
+                torch.tensor([300]),
+                words,
+                guidance_scale=2.0,
+                reference=Reference(-fixed, words, fixed),
+                regions=RegionMaps(labels, labels[0], hidden=labels == 1),
+            )
+        )
         assert outputs[-1].dtype is torch.float32
     assert (outputs[0] - outputs[1]).abs().max() < 0.05 * outputs[1].abs().max()
     # Gradients through a half-precision encoder underflow in float16.
