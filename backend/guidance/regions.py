@@ -60,20 +60,36 @@ class RegionMaps:
             )
 
 
-def majority_labels(
-    labels: Integer[Tensor, "b h w"], size: tuple[int, int]
-) -> Integer[Tensor, "b n"]:
-    """The label that covers most of each token, tokens row-major; ties go to the lower label.
+class TokenShares:
+    """How much of each token each channel of a 0/1 picture covers, at any attention resolution.
 
     Nearest sampling would let one stray pixel speak for a whole token (64 x 64 pixels at 8 x 8).
+
+    Args:
+        picture: one channel a label.
+        finest: rows and columns of the finest tokens; coarser ones that divide it are averaged from
+            there, which gives the same numbers for less work.
     """
-    shares = _one_hot(labels, 0).movedim(-1, 1).float()
-    return functional.adaptive_avg_pool2d(shares, size).argmax(1).flatten(1)
 
+    def __init__(self, picture: Bool[Tensor, "b c h w"], finest: tuple[int, int]) -> None:
+        self._picture = picture
+        self._finest = functional.adaptive_avg_pool2d(picture.float(), finest)
 
-def covered_share(mask: Bool[Tensor, "b h w"], size: tuple[int, int]) -> Float[Tensor, "b n"]:
-    """Share of each token that the mask covers, tokens row-major."""
-    return functional.adaptive_avg_pool2d(mask[:, None].float(), size).flatten(1)
+    @staticmethod
+    def of_labels(labels: Integer[Tensor, "b h w"], finest: tuple[int, int]) -> TokenShares:
+        """One channel for each value of ``Region``."""
+        return TokenShares(_one_hot(labels, 0).movedim(-1, 1), finest)
+
+    def at(self, size: tuple[int, int]) -> Float[Tensor, "b c n"]:
+        """Shares in [0, 1], tokens row-major."""
+        rows, columns = self._finest.shape[-2:]
+        if rows % size[0] == 0 and columns % size[1] == 0:
+            return functional.adaptive_avg_pool2d(self._finest, size).flatten(2)
+        return functional.adaptive_avg_pool2d(self._picture.float(), size).flatten(2)
+
+    def majority(self, size: tuple[int, int]) -> Integer[Tensor, "b n"]:
+        """The channel that covers most of each token; ties go to the lower one."""
+        return self.at(size).argmax(1)
 
 
 def region_factors(
@@ -109,26 +125,24 @@ def token_factors(
 
     Rows are the b targets; a caller with both CFG branches repeats them (:func:`repeat_rows`).
     """
+    by_tokens = {size[0] * size[1]: size for size in sizes}
+    finest = by_tokens[max(by_tokens)]
+    target = TokenShares.of_labels(maps.target, finest)
+    reference = TokenShares.of_labels(maps.reference[None], finest)
+    hidden = None if maps.hidden is None else TokenShares(maps.hidden[:, None], finest)
     factors: dict[int, tuple[LogitFactors, ...]] = {}
-    for size in sizes:
-        tokens = size[0] * size[1]
-        if tokens not in factors:
-            factors[tokens] = _factors_at(maps, size)
+    for tokens, size in by_tokens.items():
+        terms: list[LogitFactors] = []
+        own = target.majority(size)
+        if maps.gamma < 1.0:
+            beside = reference.majority(size).expand(len(own), -1)
+            keys = torch.cat([own, beside], 1)
+            terms.append(region_factors(own, keys, maps.gamma, maps.background_is_region))
+        if hidden is not None:
+            covered = hidden.at(size)[:, 0] > _HIDDEN_SHARE
+            terms.append(hiding_factors(torch.cat([torch.zeros_like(covered), covered], 1), tokens))
+        factors[tokens] = tuple(terms)
     return factors
-
-
-def _factors_at(maps: RegionMaps, size: tuple[int, int]) -> tuple[LogitFactors, ...]:
-    terms: list[LogitFactors] = []
-    own = majority_labels(maps.target, size)
-    if maps.gamma < 1.0:
-        of_reference = majority_labels(maps.reference[None], size).expand(len(own), -1)
-        keys = torch.cat([own, of_reference], 1)
-        terms.append(region_factors(own, keys, maps.gamma, maps.background_is_region))
-    if maps.hidden is not None:
-        hidden = covered_share(maps.hidden, size) > _HIDDEN_SHARE
-        keys_hidden = torch.cat([torch.zeros_like(own, dtype=torch.bool), hidden], 1)
-        terms.append(hiding_factors(keys_hidden, own.shape[1]))
-    return tuple(terms)
 
 
 def repeat_rows(

@@ -108,7 +108,7 @@ class StableDiffusionPrior:
             shrinks = images.shape[-1] > size[1] or images.shape[-2] > size[0]
             images = functional.interpolate(images, size, mode="bilinear", antialias=shrinks)
         vae = self.parts.vae
-        posterior = vae.encode(images.to(vae.dtype) * 2.0 - 1.0).latent_dist
+        posterior = vae.encode((images * 2.0 - 1.0).to(vae.dtype)).latent_dist
         return posterior.mean.float() * vae.config.scaling_factor
 
     def decode(self, latents: Float[Tensor, "b c hl wl"]) -> Float[Tensor, "b 3 h w"]:
@@ -118,7 +118,7 @@ class StableDiffusionPrior:
         return (decoded.float() * 0.5 + 0.5).clamp(0.0, 1.0)
 
     def condition(self, prompt: Prompt, views: Sequence[View]) -> Condition:
-        """ "caption, front|side|back view" by azimuth; a caption that is too long is cut, with a warning."""
+        """The caption and its view ("..., back view"); one that is too long is cut, with a warning."""
         positive = [self._embed(prompt.caption, view_words(view.azimuth)) for view in views]
         negative = self._embed(prompt.negative, "")
         return Condition(torch.cat(positive), negative.expand(len(views), -1, -1))

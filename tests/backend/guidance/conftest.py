@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("diffusers")
-pytest.importorskip("transformers")
-
 from backend.guidance.stable_diffusion import StableDiffusionPrior
 from backend.guidance.tiny_stable_diffusion import make_tiny_stable_diffusion
 

@@ -10,9 +10,8 @@ from backend.errors import HumanRefError
 from backend.guidance.attention import attend, attend_with_bias
 from backend.guidance.regions import (
     RegionMaps,
-    covered_share,
+    TokenShares,
     hiding_factors,
-    majority_labels,
     region_factors,
     repeat_rows,
     token_factors,
@@ -104,15 +103,18 @@ def test_majority_speaks_for_a_token_and_ties_go_to_the_lower_label() -> None:
     # The pixel that nearest sampling would take.
     labels[0, 0, 0] = labels[0, 2, 2] = 4
     labels[0, 4:, :4] = torch.tensor([3, 1, 3, 1])
-    found = majority_labels(labels, (2, 2))
-    assert found.tolist() == [[2, 0, 1, 0]]
-    assert majority_labels(labels, (1, 1)).tolist() == [[0]]
+    shares = TokenShares.of_labels(labels, (4, 4))
+    assert shares.majority((2, 2)).tolist() == [[2, 0, 1, 0]]
+    assert shares.majority((1, 1)).tolist() == [[0]]
+    # Tokens that the finest ones do not divide into are counted from the pixels.
+    exact = TokenShares.of_labels(labels, (3, 3))
+    assert torch.equal(shares.at((3, 3)), exact.at((3, 3)))
+    assert exact.at((2, 2))[0, 2, 0] == 14 / 16
 
 
 def test_small_faces_are_hidden_at_coarse_levels_too() -> None:
     face = torch.zeros(1, 64, 64, dtype=torch.bool)
     face[0, 4:10, 30:34] = True
-    assert covered_share(face, (64, 64)).sum() == 24
     hidden = token_factors(
         RegionMaps(torch.ones(1, 64, 64).int(), torch.ones(64, 64).int(), 1.0, hidden=face),
         [(16, 16)],
