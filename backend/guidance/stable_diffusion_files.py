@@ -64,8 +64,10 @@ def find_folder(source: str, revision: str | None = None) -> Path:
 def download_command(repo: str, revision: str) -> str:
     """The command that fetches what we read of a pipeline (safetensors, no pickles)."""
     wanted = " ".join(f'--include "{part}/*"' for part in PARTS)
-    refused = " ".join(f'--exclude "{pattern}"' for pattern in (*_PICKLES, "*.msgpack", "*.fp16.*"))
-    return f'hf download {repo} --revision {revision} --include "*.json" {wanted} {refused}'
+    others = (*_PICKLES, "*.msgpack", "*.fp16.*", "*.non_ema.*")
+    refused = " ".join(f'--exclude "{pattern}"' for pattern in others)
+    described = '--include "model_index.json" --include "README.md"'
+    return f"hf download {repo} --revision {revision} {described} {wanted} {refused}"
 
 
 def check_folder(folder: Path) -> None:
@@ -154,7 +156,8 @@ def _check_architecture(folder: Path) -> None:
 
 def _variant(part: Path) -> str | None:
     """None for plain safetensors files, "fp16" where only those exist; raises where there are none."""
-    if any(".fp16." not in found.name for found in part.glob("*.safetensors")):
+    # Variants carry their name between two dots (.fp16., .non_ema.).
+    if any(found.name.count(".") == 1 for found in part.glob("*.safetensors")):
         return None
     if _has(part, "*.fp16.safetensors"):
         return "fp16"
