@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn import functional
 
@@ -18,15 +17,22 @@ from backend.errors import Cancelled, HumanRefError
 from backend.events import OnEvent, Step
 from backend.field.networks import HumanField
 from backend.field.volume import sample_grid, sample_grid_with_gradient
-from backend.geometry.cameras import OrthographicCamera
 from backend.guidance import Guidance, GuidedRays
 from backend.optimization import losses
 from backend.optimization.adam import Adam
 from backend.optimization.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from backend.optimization.rays import (
+    Rays,
+    RenderedRays,
+    points_below_surface,
+    random_numbers,
+    render_batch,
+    view_rays,
+)
 from backend.optimization.schedule import Schedule
 from backend.optimization.targets import FrontTargets
-from backend.rendering.renderer import RayBundle, render_rays
 from backend.rendering.sampling import NarrowBandSampler
+from backend.rendering.slots import SlotBudget
 from backend.settings import GenerateSettings
 from backend.threads import few_torch_threads
 
@@ -63,34 +69,6 @@ class FitSummary:
     """Weighted terms, mean of the last tenth of the run."""
 
 
-@dataclass(frozen=True)
-class _Rays:
-    """A batch of rays of one view."""
-
-    origins: Float[Tensor, "r 3"]
-    directions: Float[Tensor, "r 3"]
-    xy: Float[Tensor, "r 2"]
-
-
-@dataclass(frozen=True)
-class _Rendered:
-    """A rendered batch: of all rays drawn, ``hit`` marks those that were rendered."""
-
-    bundle: RayBundle
-    origins: Float[Tensor, "h 3"]
-    directions: Float[Tensor, "h 3"]
-    hit: Bool[Tensor, "r"]
-    background: Float[Tensor, "3"]
-
-
-def view_rays(azimuth: float, xy: Float[Tensor, "r 2"], elevation: float = 0.0) -> _Rays:
-    """Rays of an orthographic view of the cube through picture points."""
-    camera = OrthographicCamera(azimuth, elevation)
-    origins, direction = camera.pixel_rays(xy.cpu().numpy().astype(np.float64))
-    start = torch.from_numpy(origins).to(xy.device)
-    return _Rays(start, torch.from_numpy(direction).to(xy.device).expand_as(start), xy)
-
-
 class FieldOptimizer:
     """Runs the loop; one instance a fit."""
 
@@ -108,6 +86,9 @@ class FieldOptimizer:
         self.on_event, self.on_preview, self.checkpoint = on_event, on_preview, checkpoint
         self.plan = Schedule(settings.optimization)
         self.generator = Generator().manual_seed(settings.seed)
+        # Rays are drawn where they are used; what a view is like is decided on the host.
+        self._draws = Generator(field.device) if field.device.type == "cuda" else self.generator
+        self._budget = SlotBudget(field.device)
         self.sampler = NarrowBandSampler(settings.rendering)
         groups = field.parameter_groups(settings.optimization)
         self.optimizer = Adam(groups, betas=(0.9, 0.99), eps=1e-15)
@@ -239,92 +220,77 @@ class FieldOptimizer:
         options, weights = self.settings.optimization, self.settings.optimization.losses
         resolution = self.plan.resolution(step)
         azimuth = self.problem.guidance.azimuth(step, self.generator)
+        if self._draws is not self.generator:
+            # A new seed each step: checkpoints then need the host's generator alone.
+            self._draws.manual_seed(int(torch.randint(2**62, (), generator=self.generator)))
         behind = azimuth is None or abs(azimuth - 180.0) < 1e-6
         rays = min(options.rays, resolution * resolution)
         n_front = int(rays * (1.0 - options.unseen_share)) // 2 * 2
         n_other = (rays - n_front) // 2 * 2
-        front = view_rays(0.0, self.problem.targets.draw(resolution, n_front, self.generator))
+        targets = self.problem.targets
+        front = view_rays(0.0, targets.draw(resolution, n_front, self._draws))
         if behind:
-            xy = self.problem.targets.draw(resolution, n_other, self.generator)
-            other = view_rays(180.0, xy * xy.new_tensor([-1.0, 1.0]))
+            x, y = targets.draw(resolution, n_other, self._draws).unbind(1)
+            other = view_rays(180.0, torch.stack([-x, y], 1))
         else:
             assert azimuth is not None
             other = self._side_rays(azimuth, n_other, resolution)
         # Random background colour each step: a colour must not pass for emptiness.
-        background = torch.rand(3, generator=self.generator).to(front.xy.device)
-        view = self._render(front, other, background)
-        bundle, hit = view.bundle, view.hit
-        seen = hit[: len(front.xy)]
-        terms = self._front_losses(front, seen, bundle, background, resolution)
-        a, b = int(seen.sum()), len(bundle.opacity)
-        back = other.xy[hit[len(front.xy) :]]
+        background = random_numbers(3, generator=self._draws, device=self.field.device)
+        view = render_batch(
+            self.field, self.sampler, self._budget, (front, other), background, self._draws
+        )
+        self._points += view.bundle.samples.sdf.numel()
+        terms = self._front_losses(front, view, resolution)
+        back = slice(len(front.xy), None)
         if behind:
-            normal, trust = self.problem.targets.back_normals(back)
-            solid = bundle.opacity[a:b].detach()
+            normal, trust = targets.back_normals(other.xy)
+            solid = view.opacity[back].detach()
             terms["normal"] = terms["normal"] + weights.normal * losses.normal_loss(
-                bundle.normal[a:b], normal, trust * solid
+                view.normal[back], normal, trust * solid
             )
         if azimuth is not None and weights.guidance > 0:
-            seen_from_there = self._guide(azimuth, view, a, b)
+            seen_from_there = self._guide(azimuth, view, back)
             terms["guidance"] = weights.guidance * (seen_from_there + self._guide_within(azimuth))
         terms["smooth"] = weights.smooth * self._smoothness(view)
-        terms.update(self._field_losses(bundle))
+        terms.update(self._field_losses(view))
         return terms
 
-    def _side_rays(self, azimuth: float, rays: int, resolution: int) -> _Rays:
+    def _side_rays(self, azimuth: float, rays: int, resolution: int) -> Rays:
         """Rays of a side view through the person's box, in neighbouring pairs; many of them miss."""
         x0, x1, y0, y1 = self.problem.extent
         half = max(abs(x0), abs(x1), 0.45)
-        uniform = torch.rand(rays // 2, 2, generator=self.generator)
+        place = self.field.device
+        uniform = random_numbers(rays // 2, 2, generator=self._draws, device=place)
         first = torch.stack([(uniform[:, 0] * 2 - 1) * half, y0 + uniform[:, 1] * (y1 - y0)], -1)
-        sideways = (torch.rand(rays // 2, generator=self.generator) < 0.5).float()
+        sideways = random_numbers(rays // 2, generator=self._draws, device=place).lt(0.5).float()
         second = first + torch.stack([sideways, 1.0 - sideways], -1) * (2.0 / resolution)
-        xy = torch.stack([first, second], 1).view(-1, 2).float()
         elevation = float(torch.rand((), generator=self.generator)) * 40.0 - 20.0
-        return view_rays(azimuth, xy.to(self.problem.tightness.device), elevation)
+        return view_rays(azimuth, torch.stack([first, second], 1).view(-1, 2), elevation)
 
-    def _render(self, front: _Rays, other: _Rays, background: Tensor) -> _Rendered:
-        """Render the rays of both views that may meet the person."""
-        origins = torch.cat([front.origins, other.origins])
-        directions = torch.cat([front.directions, other.directions])
-        depths, hit = self.sampler.sample(origins, directions, self.field.alpha, self.generator)
-        origins, directions = origins[hit], directions[hit]
-        bundle = render_rays(self.field, origins, directions, depths[hit], background)
-        self._points += bundle.samples.sdf.numel()
-        return _Rendered(bundle, origins, directions, hit, background)
-
-    def _front_losses(
-        self, front: _Rays, seen: Tensor, bundle: RayBundle, background: Tensor, resolution: int
-    ) -> dict[str, Tensor]:
+    def _front_losses(self, front: Rays, view: RenderedRays, resolution: int) -> dict[str, Tensor]:
         weights = self.settings.optimization.losses
         target = self.problem.targets.at(resolution, front.xy)
-        n = int(seen.sum())
-        # Rays that miss show the plain background: they take part in the silhouette's union.
-        opacity = torch.zeros(len(front.xy), device=front.xy.device)
-        opacity = opacity.masked_scatter(seen, bundle.opacity[:n])
-        mask, known = target.mask[seen], target.known[seen]
-        wanted = target.color[seen] * mask[:, None] + background * (1 - mask[:, None])
+        rows = slice(0, len(front.xy))
+        # Rays that miss show the plain background: they take part in the silhouette's union alone.
+        seen, known = view.solid[rows], target.known * view.counted[rows]
+        share = target.mask[:, None]
+        wanted = target.color * share + view.background * (1 - share)
         return {
-            "rgb": weights.rgb * losses.rgb_loss(bundle.color[:n], wanted, known),
-            "iou": weights.iou
-            * losses.iou_loss(opacity * target.known, target.mask * target.known),
+            "rgb": weights.rgb * losses.rgb_loss(view.color[rows], wanted, target.known * seen),
+            "iou": weights.iou * losses.iou_loss(view.opacity[rows] * known, target.mask * known),
             "normal": weights.normal
-            * losses.normal_loss(
-                bundle.normal[:n], target.normal[seen], target.normal_weight[seen]
-            ),
+            * losses.normal_loss(view.normal[rows], target.normal, target.normal_weight * seen),
         }
 
-    def _guide(self, azimuth: float, view: _Rendered, a: int, b: int) -> Tensor:
-        """Guidance of the rays a..b of a batch."""
-        bundle = view.bundle
-        if a == b:
-            return bundle.color.sum() * 0.0
-        opacity = bundle.opacity[a:b].detach()
-        points = view.origins[a:b] + bundle.depth[a:b, None].detach() * view.directions[a:b]
-        normal = functional.normalize(bundle.normal[a:b].detach(), dim=-1)
+    def _guide(self, azimuth: float, view: RenderedRays, rows: slice) -> Tensor:
+        """Guidance of some rays of a batch, all of one view."""
+        opacity = view.opacity[rows].detach()
+        points = view.origins[rows] + view.depth[rows, None].detach() * view.directions[rows]
+        normal = functional.normalize(view.normal[rows].detach(), dim=-1)
         # The pure surface colour, so that silhouette rays do not ask the background for the photo.
         share = opacity.clamp_min(1e-3)[:, None]
-        color = (bundle.color[a:b] - (1 - opacity[:, None]) * view.background) / share
+        color = (view.color[rows] - (1 - opacity[:, None]) * view.background) / share
         return self.problem.guidance.loss(GuidedRays(azimuth, color, opacity, points, normal))
 
     def _guide_within(self, azimuth: float) -> Tensor:
@@ -333,46 +299,41 @@ class FieldOptimizer:
         Where a sleeve touches the trunk no ray ever looks, but the mesh is cut apart there: without a
         colour of its own the cut would show the network's random start.
         """
-        grid = self.sampler.grid
-        inside = torch.nonzero((grid > -_SKIN_DEPTH) & (grid < 0.0))
-        if not len(inside):
-            return self.field.table.sum() * 0.0
-        drawn = torch.randint(len(inside), (_WITHIN,), generator=self.generator).to(grid.device)
-        jitter = torch.rand(_WITHIN, 3, generator=self.generator).to(grid.device) - 0.5
-        node = inside[drawn].flip(-1).float() + jitter
-        points = (node * (2.0 / (len(grid) - 1)) - 1.0).clamp(-1.0, 1.0)
+        points, any_inside = points_below_surface(
+            self.sampler.grid, _SKIN_DEPTH, _WITHIN, self._draws
+        )
         _, gradient = sample_grid_with_gradient(self.field.base_sdf, points)
         rays = GuidedRays(
             azimuth,
             self.field.color(points),
-            torch.ones(_WITHIN, device=grid.device),
+            torch.ones_like(points[:, 0]),
             points,
             functional.normalize(gradient, dim=-1),
         )
-        return self.problem.guidance.loss(rays)
+        return self.problem.guidance.loss(rays) * any_inside
 
-    def _smoothness(self, view: _Rendered) -> Tensor:
+    def _smoothness(self, view: RenderedRays) -> Tensor:
         """Neighbouring pixels of every view, where both meet the person."""
-        bundle = view.bundle
-        normal = torch.zeros(len(view.hit), 3, device=bundle.normal.device)
-        normal = normal.masked_scatter(view.hit[:, None], bundle.normal).view(-1, 2, 3)
-        solid = torch.zeros(len(view.hit), device=bundle.normal.device)
-        solid = solid.masked_scatter(view.hit, bundle.opacity.detach()).view(-1, 2)
-        return losses.smoothness_loss(normal, solid[:, 0] * solid[:, 1])
+        solid = view.opacity.detach().view(-1, 2)
+        return losses.smoothness_loss(view.normal.view(-1, 2, 3), solid[:, 0] * solid[:, 1])
 
-    def _field_losses(self, bundle: RayBundle) -> dict[str, Tensor]:
+    def _field_losses(self, view: RenderedRays) -> dict[str, Tensor]:
         weights = self.settings.optimization.losses
-        samples = bundle.samples
-        base = sample_grid(self.field.base_sdf, bundle.points.clamp(-1.0, 1.0))
+        points, samples = view.bundle.points, view.bundle.samples
+        counted = view.sample_weight
+        base = sample_grid(self.field.base_sdf, points.clamp(-1.0, 1.0))
         near = losses.near_surface(samples.sdf, self.field.alpha.detach())
-        grid = bundle.points[:, :2] * bundle.points.new_tensor([1.0, -1.0])
+        grid = torch.stack([points[:, 0], -points[:, 1]], 1)
         tight = functional.grid_sample(
             self.problem.tightness[None, None],
             grid[None, None],
             align_corners=False,
             padding_mode="border",
         ).view(-1)
+        # The mean over all samples, of which empty slots hold some.
+        share = len(counted) / counted.sum().clamp_min(1.0)
+        trust = (0.1 + 0.9 * tight) * counted * share
         return {
-            "sdf": weights.sdf * losses.sdf_loss(samples.sdf, base, 0.1 + 0.9 * tight),
-            "eikonal": weights.eikonal * losses.eikonal_loss(samples.gradient, near),
+            "sdf": weights.sdf * losses.sdf_loss(samples.sdf, base, trust),
+            "eikonal": weights.eikonal * losses.eikonal_loss(samples.gradient, near * counted),
         }
