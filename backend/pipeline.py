@@ -32,6 +32,7 @@ from backend.geometry.frames import CropFrame, PhotoCamera
 from backend.meshing.color_fit import FrontPicture
 from backend.meshing.mesh import extract_mesh, preview_mesh
 from backend.optimization.loop import FieldOptimizer, FitSummary
+from backend.optimization.memory_tiers import plan_memory
 from backend.optimization.problem import FitStart, build_problem, frame_person, photo_trust
 from backend.perception.overrides import Overrides, read_caption
 from backend.perception.perceive import perceive
@@ -194,6 +195,7 @@ def generate(
     """
     configure_threads()
     device = choose_device(settings.device).device
+    memory = plan_memory(settings, device)
     subject, body = estimated.subject, estimated.body
     crop, field_to_world = frame_person(subject.mask, body, estimated.fit.camera)
     estimator, why_normals = make_normal_estimator(
@@ -217,7 +219,7 @@ def generate(
         on_event(Preview(step, mesh.vertices, mesh.faces, mesh.colors))
 
     with stage("optimization", on_event, f"{encoding.name} encoding: {why_encoding}"):
-        loop = FieldOptimizer(human, start.problem, settings, on_event, show, checkpoint)
+        loop = FieldOptimizer(human, start.problem, settings, on_event, show, checkpoint, memory)
         summary = loop.run(resume=resume)
     with stage("meshing", on_event):
         picture = FrontPicture(start.maps.rgb, photo_trust(start.maps))
@@ -232,6 +234,8 @@ def generate(
         "guidance": start.problem.guidance.description,
         "encoding": f"{encoding.name}: {why_encoding}",
     }
+    if summary.memory:
+        told["memory"] = summary.memory
     return GenerateResult(
         character=character,
         camera=place.camera(estimated.fit.camera),

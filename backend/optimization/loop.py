@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,9 +19,12 @@ from backend.events import OnEvent, Step
 from backend.field.networks import HumanField
 from backend.field.volume import sample_grid, sample_grid_with_gradient
 from backend.guidance import Guidance, GuidedRays
+from backend.guidance.memory import SparesMemory
 from backend.optimization import losses
 from backend.optimization.adam import Adam
 from backend.optimization.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from backend.optimization.memory_guard import MemoryGuard
+from backend.optimization.memory_tiers import MemoryTier, TierChoice
 from backend.optimization.rays import (
     Rays,
     RenderedRays,
@@ -67,6 +71,8 @@ class FitSummary:
     """Field evaluations by rendering, forward."""
     losses: dict[str, float]
     """Weighted terms, mean of the last tenth of the run."""
+    memory: str = ""
+    """The memory tiers it ran in; empty on a CPU."""
 
 
 class FieldOptimizer:
@@ -80,8 +86,9 @@ class FieldOptimizer:
         on_event: OnEvent,
         on_preview: Callable[[int], None],
         checkpoint: Path | None,
+        memory: TierChoice | None = None,
     ) -> None:
-        """``on_preview(step)`` is called when a preview mesh is due."""
+        """``on_preview(step)`` is called when a preview mesh is due; ``memory``: None on a CPU."""
         self.field, self.problem, self.settings = field, problem, settings
         self.on_event, self.on_preview, self.checkpoint = on_event, on_preview, checkpoint
         self.plan = Schedule(settings.optimization)
@@ -89,13 +96,15 @@ class FieldOptimizer:
         # Rays are drawn where they are used; what a view is like is decided on the host.
         self._draws = Generator(field.device) if field.device.type == "cuda" else self.generator
         self._budget = SlotBudget(field.device)
+        self.memory = MemoryGuard(memory, self._use_tier, on_event)
         self.sampler = NarrowBandSampler(settings.rendering)
         groups = field.parameter_groups(settings.optimization)
         self.optimizer = Adam(groups, betas=(0.9, 0.99), eps=1e-15)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
-        self._seconds_before = 0.0
+        self._seconds_before = self._begun = 0.0
         self._completed = 0
         self._whole = True
+        self._moving = False
         self._random_state = self.generator.get_state()
         self._points = 0
 
@@ -111,13 +120,13 @@ class FieldOptimizer:
 
     def _run(self, first: int) -> FitSummary:
         options = self.settings.optimization
-        started = told = time.perf_counter()
+        started = told = self._begun = time.perf_counter()
         recent: list[Tensor] = []
         names: tuple[str, ...] = ()
         try:
             for step in range(first, options.steps):
                 self._whole = False
-                terms = self._step(step)
+                terms = self.memory.attempt(partial(self._step, step), self._take_back)
                 self._whole = True
                 names = tuple(terms)
                 if step >= options.steps - max(1, options.steps // 10):
@@ -138,7 +147,7 @@ class FieldOptimizer:
         seconds = self._seconds_before + time.perf_counter() - started
         mean = torch.stack(recent).mean(0).tolist() if recent else []
         final = dict(zip(names, mean, strict=False))
-        return FitSummary(options.steps, seconds, self._points, final)
+        return FitSummary(options.steps, seconds, self._points, final, self.memory.description)
 
     def _preview_due(self, done: int) -> bool:
         options = self.settings.optimization
@@ -211,10 +220,25 @@ class FieldOptimizer:
         total = torch.stack(list(terms.values())).sum()
         self.optimizer.zero_grad()
         total.backward()
+        self._moving = True
         self.optimizer.step()
+        self._moving = False
         self._completed = step + 1
         self._random_state = self.generator.get_state()
         return {name: value.detach() for name, value in terms.items()}
+
+    def _take_back(self) -> bool:
+        """Forget a step that was broken off; False when it had begun to move the field."""
+        self.optimizer.zero_grad()
+        self.generator.set_state(self._random_state)
+        return not self._moving
+
+    def _use_tier(self, tier: MemoryTier) -> None:
+        """Spend less from the next step on; the work so far is safe first."""
+        if self.checkpoint and self._completed:
+            self._save(time.perf_counter() - self._begun)
+        if isinstance(self.problem.guidance, SparesMemory):
+            self.problem.guidance.spare(tier.guidance)
 
     def _losses(self, step: int) -> dict[str, Tensor]:
         options, weights = self.settings.optimization, self.settings.optimization.losses
@@ -238,7 +262,13 @@ class FieldOptimizer:
         # Random background colour each step: a colour must not pass for emptiness.
         background = random_numbers(3, generator=self._draws, device=self.field.device)
         view = render_batch(
-            self.field, self.sampler, self._budget, (front, other), background, self._draws
+            self.field,
+            self.sampler,
+            self._budget,
+            (front, other),
+            background,
+            self._draws,
+            self.memory.ray_chunk,
         )
         self._points += view.bundle.samples.sdf.numel()
         terms = self._front_losses(front, view, resolution)

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from backend.field.networks import HumanField
 from backend.geometry.cameras import RAY_START_DISTANCE, OrthographicCamera
-from backend.rendering.renderer import RayBundle, render_rays
+from backend.rendering.renderer import RayBundle, render_rays_in_chunks
 from backend.rendering.sampling import NarrowBandSampler
 from backend.rendering.slots import RaySlots, SlotBudget, choose_slots
 
@@ -82,8 +82,9 @@ def render_batch(
     views: tuple[Rays, ...],
     background: Float[Tensor, "3"],
     generator: Generator,
+    chunk: int | None = None,
 ) -> RenderedRays:
-    """Render the rays of several views together."""
+    """Render the rays of several views together, ``chunk`` rays at a time (None: all at once)."""
     origins = torch.cat([view.origins for view in views])
     directions = torch.cat([view.directions for view in views])
     depths, hit = sampler.sample(origins, directions, field.alpha, generator)
@@ -91,7 +92,9 @@ def render_batch(
     slots = choose_slots(hit, budget.slots(kind, len(hit)))
     budget.saw(kind, hit)
     index = slots.index
-    bundle = render_rays(field, origins[index], directions[index], depths[index], background)
+    bundle = render_rays_in_chunks(
+        field, origins[index], directions[index], depths[index], background, chunk
+    )
     empty = (~slots.rendered).to(background.dtype)[:, None]
     return RenderedRays(
         origins=origins,
