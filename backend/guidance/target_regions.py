@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Integer, UInt8
+from jaxtyping import Bool, Float, Int, Integer, UInt8
 from torch import Tensor
 
 from backend.body.model import PosedBody, Region
 from backend.errors import HumanRefError
 from backend.geometry.cameras import OrthographicCamera
 from backend.geometry.frames import FieldToWorld
-from backend.geometry.rasterizer import rasterize
+from backend.geometry.rasterizer import Raster, rasterize
 from backend.perception.parsing import fill_from_nearest
 
 _PARTS = (Region.HEAD, Region.UPPER, Region.LOWER, Region.FEET)
@@ -45,10 +45,18 @@ def body_labels(
     """
     vertices = field_to_world.to_field(body.vertices)
     faces = body.faces[body.outer_faces]
-    seen = rasterize(camera.project(vertices), faces, resolution)
+    return raster_labels(
+        rasterize(camera.project(vertices), faces, resolution), faces, body.regions
+    )
+
+
+def raster_labels(
+    seen: Raster, faces: Int[np.ndarray, "f 3"], regions: UInt8[np.ndarray, "v"]
+) -> UInt8[np.ndarray, "n n"]:
+    """:func:`body_labels` of a view that is already drawn; ``regions`` are the vertices' own."""
     corners = faces[seen.face_index]
     nearest = np.take_along_axis(corners, seen.barycentric.argmax(-1)[..., None], -1)[..., 0]
-    labels = np.where(seen.covered, body.regions[nearest], np.uint8(Region.BACKGROUND))
+    labels = np.where(seen.covered, regions[nearest], np.uint8(Region.BACKGROUND))
     return fill_from_nearest(labels, np.ones(labels.shape, np.float32))
 
 

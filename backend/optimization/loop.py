@@ -15,20 +15,23 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from backend.errors import Cancelled, HumanRefError
-from backend.events import OnEvent, Step
+from backend.events import OnEvent, Step, Warned
 from backend.field.networks import HumanField
-from backend.field.volume import sample_grid, sample_grid_with_gradient
-from backend.guidance import Guidance, GuidedRays
+from backend.field.volume import sample_grid
+from backend.guidance import Guidance
 from backend.guidance.memory import SparesMemory
+from backend.guidance.protocol import Draws, PictureGuidance, PictureView
 from backend.optimization import losses
 from backend.optimization.adam import Adam
 from backend.optimization.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from backend.optimization.finite_guard import PATIENCE, FiniteGuard
+from backend.optimization.guided import SkinPoints, guided_rays
 from backend.optimization.memory_guard import MemoryGuard
 from backend.optimization.memory_tiers import MemoryTier, TierChoice
+from backend.optimization.picture import picture_of, picture_rays
 from backend.optimization.rays import (
     Rays,
     RenderedRays,
-    points_below_surface,
     random_numbers,
     render_batch,
     view_rays,
@@ -43,9 +46,6 @@ from backend.threads import few_torch_threads
 STAGE = "optimization"
 # Seconds after which progress is told even between the usual tens of steps; also how soon a stop is seen.
 _SILENCE = 1.0
-# Points a step that learn a colour under the surface, and how deep (field units).
-_WITHIN = 1024
-_SKIN_DEPTH = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class FitProblem:
     extent: tuple[float, float, float, float]
     """x0, x1, y0, y1 of the person in field units: where unseen views send their rays."""
     fingerprint: str
+    pictures: PictureGuidance | None = None
+    """A diffusion prior, which must see whole pictures; takes turns with no other guidance."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ class FieldOptimizer:
         groups = field.parameter_groups(settings.optimization)
         self.optimizer = Adam(groups, betas=(0.9, 0.99), eps=1e-15)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.guard = FiniteGuard(field.device)
+        self._told_of_skips = False
         self._seconds_before = self._begun = 0.0
         self._completed = 0
         self._whole = True
@@ -156,14 +160,19 @@ class FieldOptimizer:
 
     def _tell(self, done: int, pace: float, terms: dict[str, Tensor]) -> None:
         """Report progress, and stop a fit that has become nonsense before it overwrites a checkpoint."""
-        shown = {name: float(value) for name, value in terms.items()}
-        broken = [name for name, value in shown.items() if not math.isfinite(value)]
-        if broken:
+        bad = self.guard.bad_in_a_row
+        if bad >= PATIENCE:
             raise HumanRefError(
                 "fit_diverged",
-                f"The fit broke down at step {done}: {', '.join(broken)} is not a number.",
+                f"The fit broke down at step {done}: {bad} steps in a row gave no finite numbers.",
                 "Try another seed; if it happens again, look at overlay.png and correct the pose.",
             )
+        if not self._told_of_skips and self.guard.skipped:
+            self._told_of_skips = True
+            skips = "A step gave numbers that are not finite: such steps are skipped."
+            self.on_event(Warned("step_skipped", skips))
+        values = {name: float(value) for name, value in terms.items()}
+        shown = {name: value for name, value in values.items() if math.isfinite(value)}
         total = self.settings.optimization.steps
         self.on_event(Step(STAGE, done, total, pace * (total - done), shown))
 
@@ -182,8 +191,14 @@ class FieldOptimizer:
         )
 
     def _save(self, elapsed: float) -> None:
-        """Keep the state after the last whole step, so that resuming gives the uninterrupted result."""
+        """Keep the state after the last whole step, so that resuming gives the uninterrupted result.
+
+        While steps are being skipped the older checkpoint stays.
+        """
         assert self.checkpoint is not None
+        if self.guard.bad_in_a_row and self.checkpoint.is_file():
+            return
+        pictures = self.problem.pictures
         save_checkpoint(
             self.checkpoint,
             Checkpoint(
@@ -194,6 +209,8 @@ class FieldOptimizer:
                 generator=self._random_state,
                 sampler=self.sampler.state_dict(),
                 seconds=self._seconds_before + elapsed,
+                guidance={} if pictures is None else pictures.state_dict(),
+                guard=self.guard.state_dict(),
             ),
         )
 
@@ -203,6 +220,9 @@ class FieldOptimizer:
         self.field.load_state_dict(saved.field)
         self.optimizer.load_state_dict(saved.optimizer)
         self.generator.set_state(saved.generator)
+        self.guard.load_state_dict(saved.guard)
+        if self.problem.pictures is not None:
+            self.problem.pictures.load_state_dict(saved.guidance)
         grid = saved.sampler["grid"].to(self.problem.tightness.device)
         self.sampler.load_state_dict({**saved.sampler, "grid": grid})
         self._seconds_before, self._completed = saved.seconds, saved.step
@@ -218,10 +238,12 @@ class FieldOptimizer:
             self.sampler.refresh(self.field)
         terms = self._losses(step)
         total = torch.stack(list(terms.values())).sum()
+        scaled = total * self.guard.scale
         self.optimizer.zero_grad()
-        total.backward()
+        scaled.backward()
+        skip, scale = self.guard.judge(scaled, self.optimizer.gradients())
         self._moving = True
-        self.optimizer.step()
+        self.optimizer.step(skip, scale)
         self._moving = False
         self._completed = step + 1
         self._random_state = self.generator.get_state()
@@ -237,8 +259,8 @@ class FieldOptimizer:
         """Spend less from the next step on; the work so far is safe first."""
         if self.checkpoint and self._completed:
             self._save(time.perf_counter() - self._begun)
-        if isinstance(self.problem.guidance, SparesMemory):
-            self.problem.guidance.spare(tier.guidance)
+        if isinstance(self.problem.pictures, SparesMemory):
+            self.problem.pictures.spare(tier.guidance)
 
     def _losses(self, step: int) -> dict[str, Tensor]:
         options, weights = self.settings.optimization, self.settings.optimization.losses
@@ -259,20 +281,26 @@ class FieldOptimizer:
         else:
             assert azimuth is not None
             other = self._side_rays(azimuth, n_other, resolution)
+        views = [front, other]
+        pictures = self.problem.pictures
+        asked = pictures.view(step, self.generator) if pictures is not None else None
+        if asked is not None:
+            resolution_there = min(resolution, asked.largest)
+            views.append(picture_rays(asked, resolution_there, self._draws, self.field.device))
         # Random background colour each step: a colour must not pass for emptiness.
         background = random_numbers(3, generator=self._draws, device=self.field.device)
         view = render_batch(
             self.field,
             self.sampler,
             self._budget,
-            (front, other),
+            tuple(views),
             background,
             self._draws,
             self.memory.ray_chunk,
         )
         self._points += view.bundle.samples.sdf.numel()
         terms = self._front_losses(front, view, resolution)
-        back = slice(len(front.xy), None)
+        back = slice(len(front.xy), len(front.xy) + len(other.xy))
         if behind:
             normal, trust = targets.back_normals(other.xy)
             solid = view.opacity[back].detach()
@@ -280,8 +308,14 @@ class FieldOptimizer:
                 view.normal[back], normal, trust * solid
             )
         if azimuth is not None and weights.guidance > 0:
-            seen_from_there = self._guide(azimuth, view, back)
-            terms["guidance"] = weights.guidance * (seen_from_there + self._guide_within(azimuth))
+            skin = SkinPoints.draw(self.field, self.sampler.grid, self._draws)
+            guide = self.problem.guidance
+            terms["guidance"] = weights.guidance * (
+                guide.loss(guided_rays(azimuth, view, back))
+                + guide.loss(skin.as_rays(azimuth, self.field)) * skin.exist
+            )
+        if pictures is not None:
+            terms.update(self._distil(step, pictures, asked, view, back.stop))
         terms["smooth"] = weights.smooth * self._smoothness(view)
         terms.update(self._field_losses(view))
         return terms
@@ -313,34 +347,25 @@ class FieldOptimizer:
             * losses.normal_loss(view.normal[rows], target.normal, target.normal_weight * seen),
         }
 
-    def _guide(self, azimuth: float, view: RenderedRays, rows: slice) -> Tensor:
-        """Guidance of some rays of a batch, all of one view."""
-        opacity = view.opacity[rows].detach()
-        points = view.origins[rows] + view.depth[rows, None].detach() * view.directions[rows]
-        normal = functional.normalize(view.normal[rows].detach(), dim=-1)
-        # The pure surface colour, so that silhouette rays do not ask the background for the photo.
-        share = opacity.clamp_min(1e-3)[:, None]
-        color = (view.color[rows] - (1 - opacity[:, None]) * view.background) / share
-        return self.problem.guidance.loss(GuidedRays(azimuth, color, opacity, points, normal))
-
-    def _guide_within(self, azimuth: float) -> Tensor:
-        """Guidance of points under the surface, seen or not.
-
-        Where a sleeve touches the trunk no ray ever looks, but the mesh is cut apart there: without a
-        colour of its own the cut would show the network's random start.
-        """
-        points, any_inside = points_below_surface(
-            self.sampler.grid, _SKIN_DEPTH, _WITHIN, self._draws
-        )
-        _, gradient = sample_grid_with_gradient(self.field.base_sdf, points)
-        rays = GuidedRays(
-            azimuth,
-            self.field.color(points),
-            torch.ones_like(points[:, 0]),
-            points,
-            functional.normalize(gradient, dim=-1),
-        )
-        return self.problem.guidance.loss(rays) * any_inside
+    def _distil(
+        self,
+        step: int,
+        guidance: PictureGuidance,
+        asked: PictureView | None,
+        view: RenderedRays,
+        first: int,
+    ) -> dict[str, Tensor]:
+        """Weighted terms of a guidance of whole pictures, whose rays begin at row ``first``."""
+        weights = vars(self.settings.optimization.losses)
+        nothing = torch.zeros((), device=self.field.device)
+        found = dict.fromkeys(guidance.terms, nothing)
+        if asked is not None:
+            side = math.isqrt(len(view.opacity) - first)
+            picture = picture_of(view, first, asked, side)
+            found |= guidance.losses(step, picture, Draws(self.generator, self._draws))
+        terms = {name: weights[name] * value for name, value in found.items()}
+        skin = SkinPoints.draw(self.field, self.sampler.grid, self._draws)
+        return {**terms, "guidance": weights["guidance"] * skin.follow_surface(self.field)}
 
     def _smoothness(self, view: RenderedRays) -> Tensor:
         """Neighbouring pixels of every view, where both meet the person."""
