@@ -55,8 +55,11 @@ class MemoryGuard:
         Raises:
             HumanRefError: ``gpu_out_of_memory`` when no lower tier is left, or nothing can be undone.
         """
+        lower: MemoryTier | None = None
         while True:
             try:
+                if lower is not None:
+                    self._lower_to(lower)
                 return work()
             except torch.cuda.OutOfMemoryError as error:
                 if self._tier is None:
@@ -64,14 +67,13 @@ class MemoryGuard:
                 lower = lower_tier(self._tier) if take_back() else None
                 if lower is None:
                     raise self._no_room() from error
-            # Out of the handler: its traceback held on to the tensors of the broken-off step.
-            self._lower_to(lower)
+            # Out of the handler, whose traceback held on to the tensors of the broken-off step.
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
     def _lower_to(self, lower: MemoryTier) -> None:
         assert self._tier is not None
         before, self._tier = self._tier.name, lower
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
         self._use(lower)
         self._told += f"; lowered to the {lower.name} tier"
         self._on_event(

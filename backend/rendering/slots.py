@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 # Batches whose counts must be known before slots are saved, and the room above their largest one.
-_TRIALS = 8
+_TRIALS = 16
 _ROOM = 1.25
 _STEP = 1024
 

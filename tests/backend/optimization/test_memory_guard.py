@@ -93,3 +93,25 @@ def test_a_step_that_moved_the_field_is_not_repeated() -> None:
     assert not used
     with pytest.raises(torch.cuda.OutOfMemoryError):
         MemoryGuard(None, used.append, lambda event: None).attempt(full, lambda: True)
+
+
+def test_a_tier_that_does_not_fit_either_is_passed_over() -> None:
+    used: list[str] = []
+    seen: list[Event] = []
+
+    def use(tier: MemoryTier) -> None:
+        used.append(tier.name)
+        if tier is TIERS[1]:
+            raise torch.cuda.OutOfMemoryError("no room for its cache")
+
+    guard = MemoryGuard(choose_tier(_settings(16), None, 80 * GIB), use, seen.append)
+
+    def work() -> str:
+        if len(used) < 2:
+            raise torch.cuda.OutOfMemoryError("no room")
+        return "done"
+
+    assert guard.attempt(work, lambda: True) == "done"
+    assert used == ["24 GB", "16 GB"]
+    assert guard.tier is TIERS[2]
+    assert [type(event) for event in seen] == [Warned]

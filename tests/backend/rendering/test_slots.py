@@ -29,7 +29,7 @@ def test_empty_slots_may_hold_anything_even_no_number() -> None:
     values.requires_grad_()
     total = chosen.spread(values).sum()
     total.backward()
-    assert float(total) == len(RAYS)
+    assert float(total.detach()) == len(RAYS)
     assert torch.equal(values.grad, (torch.arange(50) < len(RAYS)).float())
 
 
@@ -51,11 +51,11 @@ def test_the_budget_learns_from_counts_that_arrive_late() -> None:
 
     budget = SlotBudget(torch.device("cpu"), later)
     many = torch.ones(4000, dtype=torch.bool)
-    for _ in range(20):
+    for _ in range(30):
         budget.saw("front", many)
     # Nothing has arrived, so nothing is left out.
     assert budget.slots("front", 20_000) == 20_000
-    arrived.extend([0] * 7)
+    arrived.extend([0] * 15)
     assert budget.slots("front", 20_000) == 20_000
     arrived.append(0)
     # 1.25 times the most, in whole steps of 1024.
