@@ -1,5 +1,7 @@
 """Tiers: chosen before the start by formula, refused when nothing fits."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -70,3 +72,18 @@ def test_tiers_go_down_one_by_one() -> None:
         names.append(tier.name)
         tier = lower_tier(tier)
     assert names == ["40 GB", "24 GB", "16 GB", "12 GB", "8 GB"]
+
+
+def test_the_documented_table_is_the_formula() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "gpu.md").read_text("utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if " GB | " in line]
+    assert len(rows) == len(TIERS)
+    for tier, (name, rays, cache, encoder, *figures) in zip(TIERS, rows, strict=True):
+        spend = tier.guidance
+        buckets = len(spend.plan(200, 600, 2).centers)
+        assert (name, rays) == (tier.name, str(tier.ray_chunk or "all"))
+        assert cache == f"{spend.noises} x {buckets}, {spend.place}"
+        assert encoder == ("recomputed" if spend.checkpoint_encoder else "kept")
+        for preset, figure in zip(("standard", "paper"), figures, strict=True):
+            total = estimate_memory(preset_settings(preset), tier, HALF).total
+            assert figure == f"{total / GIB:.1f}"
