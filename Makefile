@@ -25,7 +25,7 @@ BLENDER_42 := build/blender-4.2
 BLENDER_52 := build/blender-5.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quality test test-all lint format bench addon clean
+.PHONY: help demo quality test test-all lint format bench addon test-blender test-gui clean
 
 help:
 	@echo 'make demo      install into $(VENV), turn examples/photo.png into demo/photo.glb'
@@ -35,6 +35,8 @@ help:
 	@echo 'make lint      ruff, mypy, import-linter'
 	@echo 'make bench     time every stage on this computer'
 	@echo 'make addon     the Blender extension: build/addon/humanref-*.zip, one a platform'
+	@echo 'make test-blender  the add-on in Blender 4.2 (and 5.2) as a module, with a real backend'
+	@echo 'make test-gui      the add-on in a real window (Linux, root): five steps, five pictures'
 	@echo 'make clean     remove $(VENV), the demo and all caches'
 
 $(VENV)/.created:
@@ -96,6 +98,7 @@ format: $(VENV)/.developer
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/cpu.py
+	$(BIN)/python benchmarks/service.py
 
 # bpy 4.2 wants NumPy 1. No pyzmq in here: the extension must bring its own.
 $(BLENDER_42)/.installed:
@@ -107,6 +110,21 @@ $(BLENDER_42)/.installed:
 
 addon: $(BLENDER_42)/.installed
 	$(BLENDER_42)/bin/python blender_addon/packaging --tool $(BLENDER_42)/lib/python3.11/site-packages/bpy/4.2/scripts/addons_core/bl_pkg/cli/blender_ext.py
+
+# In 5.2 the tests run where there is a Python 3.13.
+$(BLENDER_52)/.installed:
+	rm -rf $(BLENDER_52)
+	$(PYTHON313) -m venv $(BLENDER_52)
+	$(BLENDER_52)/bin/python -m pip install --quiet bpy==5.2.3 pytest pytest-timeout
+	touch $@
+
+test-blender: $(VENV)/.installed addon $(if $(PYTHON313),$(BLENDER_52)/.installed)
+	$(BIN)/python tests/blender/run.py $(BLENDER_42)/bin/python $(if $(PYTHON313),$(BLENDER_52)/bin/python)
+	@$(if $(PYTHON313),:,echo 'Not tested in Blender 5.2: no Python 3.13 was found.')
+
+test-gui: $(VENV)/.installed addon
+	tests/blender/gui/make_root.sh build/gui-root
+	$(BIN)/python tests/blender/gui/five_steps.py
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -35,6 +35,9 @@ from backend.guidance.stable_diffusion import default_dtype
 from backend.guidance.stable_diffusion_files import check_folder, find_folder
 from backend.meshing.color_fit import FrontPicture
 from backend.meshing.mesh import extract_mesh, preview_mesh
+from backend.meshing.photo_view import PhotoView
+from backend.meshing.side_colors import settle_sides
+from backend.meshing.texture import bake_texture
 from backend.optimization.loop import FieldOptimizer, FitSummary
 from backend.optimization.memory_tiers import PriorUse, plan_memory
 from backend.optimization.problem import FitStart, build_problem, frame_person, photo_trust
@@ -237,8 +240,15 @@ def generate(
         mesh = extract_mesh(
             surface, settings.meshing, field_to_world, body=body, picture=picture, device=device
         )
+        view = PhotoView(subject.photo.rgb, subject.mask, estimated.fit.camera)
+        pixel = 2.0 * field_to_world.scale / settings.working_resolution
+        mesh = settle_sides(mesh, view, pixel)
     with stage("rigging", on_event):
         character, place = scale_to_height(rig(mesh, body), settings.height_cm / 100.0)
+    if settings.meshing.texture:
+        with stage("texture", on_event):
+            baked = bake_texture(mesh, settings.meshing.texture, view)
+            character = replace(character, uv=baked.uv, texture=baked.image)
     told = {
         "normals": f"{normals.provider}: {why_normals}",
         "guidance": (start.problem.pictures or start.problem.guidance).description,

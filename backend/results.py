@@ -83,6 +83,7 @@ def result_numbers(estimated: Estimate, result: GenerateResult) -> dict[str, Any
         "faces": len(character.mesh.faces),
         "vertices": len(character.mesh.vertices),
         "joints": len(character.joints),
+        "texture": 0 if character.texture is None else len(character.texture),
         "height_m": character.height,
         "caption": estimated.subject.caption,
         "steps": result.summary.steps,

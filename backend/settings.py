@@ -19,6 +19,10 @@ Device = Literal["auto", "cpu", "cuda"]
 EncodingName = Literal["auto", "reference", "numba", "triton", "tinycudann"]
 
 
+MIN_TEXTURE, MAX_TEXTURE = 256, 4096
+"""Sides a baked texture may have, pixels; the largest takes about 1.5 GB while it is painted."""
+
+
 @dataclass(frozen=True)
 class FieldSettings:
     """The hash-encoded SDF and colour (3.2)."""
@@ -179,6 +183,8 @@ class MeshingSettings:
     """Edge of the evaluation grid."""
     faces: int = 60_000
     """Triangles after decimation."""
+    texture: int = 2048
+    """Side of the baked texture in pixels; 0 leaves the character with vertex colours alone."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +217,7 @@ def preset_settings(preset: Preset) -> GenerateSettings:
             preset="draft",
             field=replace(standard.field, levels=10, log2_table=16, max_resolution=384),
             optimization=replace(standard.optimization, steps=160, preview_every=40),
-            meshing=replace(standard.meshing, resolution=192),
+            meshing=replace(standard.meshing, resolution=192, texture=1024),
         )
     return replace(
         standard,
@@ -244,5 +250,5 @@ def preset_settings(preset: Preset) -> GenerateSettings:
             target_regions="bands",
             hide_face=False,
         ),
-        meshing=MeshingSettings(resolution=512, faces=standard.meshing.faces),
+        meshing=replace(standard.meshing, resolution=512),
     )

@@ -8,7 +8,8 @@ the numbers; exit code 1 when one misses its threshold, 2 when something cannot 
 How the picture is compared. The smallest square around the mask (mask.png >= 0.5) with a margin of
 5 % is resampled from the photo to 512 x 512 (area average; black beyond the photo), and so is the
 mask. mesh.ply is drawn on the same square through the camera of pose.json, scaled-orthographic
-along -z, with its vertex colours, no light, 2 x 2 samples a pixel.
+along -z, with its vertex colours, no light, 2 x 2 samples a pixel; and again with the texture of OUT.glb,
+whose faces are in the same order.
 Front PSNR: 10 log10(1 / mean squared difference) of sRGB in [0, 1] over the pixels that lie inside
 both silhouettes, each eroded by one pixel.
 Silhouette IoU: drawn coverage >= 0.5 against mask >= 0.5, at 512 x 512 on the square enlarged to
@@ -18,6 +19,7 @@ hold the whole mesh, so that nothing sticks out unseen.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 from dataclasses import asdict, dataclass
@@ -36,6 +38,7 @@ from backend.errors import HumanRefError
 from backend.fitting.pose_file import read_pose
 from backend.geometry.frames import CropFrame, PhotoCamera
 from backend.geometry.rasterizer import interpolate, rasterize
+from backend.geometry.resampling import sample
 from backend.perception.photo import load_photo
 from shared_protocol.skeleton import JOINT_INDEX, JOINT_NAMES
 
@@ -105,8 +108,36 @@ def resample(picture: Float[np.ndarray, "h w c"], square: CropFrame) -> Float[np
     return np.stack([np.asarray(channel) for channel in channels], -1)
 
 
-def draw(mesh: trimesh.Trimesh, camera: PhotoCamera, square: CropFrame) -> Drawing:
-    """The mesh as the photo's camera sees it on the square."""
+@dataclass(frozen=True)
+class Texture:
+    """The picture on a mesh: (f, 3, 2) places of the corners, v down, in [0, 1]; sRGB in [0, 1]."""
+
+    uv: Float[np.ndarray, "f 3 2"]
+    picture: Float[np.ndarray, "h w 3"]
+
+
+def read_texture(glb: Path) -> Texture | None:
+    """The base colour texture of a .glb file; None where it has none."""
+    gltf = pygltflib.GLTF2().load(str(glb))
+    if gltf is None or not gltf.images:
+        return None
+    primitive = gltf.meshes[0].primitives[0]
+    view = gltf.bufferViews[gltf.images[0].bufferView]
+    start = view.byteOffset or 0
+    png = gltf.binary_blob()[start : start + view.byteLength]
+    picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) / 255.0
+    corner = _values(gltf, primitive.indices)[:, 0].astype(np.int64)
+    uv = _accessor(gltf, primitive.attributes.TEXCOORD_0)
+    return Texture(uv[corner].reshape(-1, 3, 2), picture)
+
+
+def draw(
+    mesh: trimesh.Trimesh,
+    camera: PhotoCamera,
+    square: CropFrame,
+    texture: Texture | None = None,
+) -> Drawing:
+    """The mesh as the photo's camera sees it on the square, in vertex colours or with a texture."""
     vertices = np.asarray(mesh.vertices, np.float64)
     xy = square.to_field(camera.project(vertices))
     depth = vertices[:, 2:] * camera.pixels_per_metre / square.half_size
@@ -115,9 +146,14 @@ def draw(mesh: trimesh.Trimesh, camera: PhotoCamera, square: CropFrame) -> Drawi
     if not isinstance(mesh.visual, trimesh.visual.ColorVisuals):
         raise HumanRefError("no_colors", "mesh.ply has no vertex colours.")
     colors = np.asarray(mesh.visual.vertex_colors)[:, :3] / 255.0
-    fine = np.concatenate(
-        [interpolate(raster, colors, faces), raster.covered[..., None].astype(np.float64)], -1
-    )
+    shown = interpolate(raster, colors, faces)
+    seen = raster.covered
+    if texture is not None:
+        weight = raster.barycentric[seen].astype(np.float64)
+        places = np.einsum("nk,nkd->nd", weight, texture.uv[raster.face_index[seen]])
+        places *= texture.picture.shape[1::-1]
+        shown[seen] = sample(texture.picture, places)
+    fine = np.concatenate([shown, seen[..., None].astype(np.float64)], -1)
     blocks = fine.reshape(SIZE, SUPERSAMPLING, SIZE, SUPERSAMPLING, 4).mean((1, 3))
     coverage = blocks[..., 3]
     return Drawing(blocks[..., :3] / np.maximum(coverage, 1e-9)[..., None], coverage)
@@ -139,8 +175,10 @@ def foreground_psnr(
     return 10.0 * float(np.log10(1.0 / max(error, 1e-12)))
 
 
-def check_picture(photo: Path, artifacts: Path, mesh: trimesh.Trimesh, preset: str) -> list[Check]:
-    """Front PSNR and silhouette IoU."""
+def check_picture(
+    photo: Path, artifacts: Path, mesh: trimesh.Trimesh, texture: Texture | None, preset: str
+) -> list[Check]:
+    """Front PSNR, in vertex colours and with the texture, and silhouette IoU."""
     rgb = load_photo(photo).rgb
     mask = np.asarray(Image.open(artifacts / "mask.png").convert("L")) / 255.0
     if mask.shape != rgb.shape[:2]:
@@ -156,10 +194,15 @@ def check_picture(photo: Path, artifacts: Path, mesh: trimesh.Trimesh, preset: s
     wide_mask = resample(mask[..., None], wide)[..., 0] >= 0.5
     iou = silhouette_iou(draw(mesh, camera, wide).coverage >= 0.5, wide_mask)
     low, least = MIN_PSNR[preset], MIN_IOU[preset]
-    return [
+    checks = [
         Check("front foreground PSNR (dB)", psnr, f">= {low:g}", psnr >= low),
         Check("silhouette IoU", iou, f">= {least:g}", iou >= least),
     ]
+    if texture is not None:
+        drawing = draw(mesh, camera, square, texture)
+        psnr = foreground_psnr(drawing, resample(rgb, square), shape)
+        checks.insert(1, Check("the same with the texture", psnr, f">= {low:g}", psnr >= low))
+    return checks
 
 
 def check_mesh(
@@ -190,7 +233,7 @@ def check_mesh(
 
 
 def check_rig(glb: Path, height_m: float) -> list[Check]:
-    """55 SMPL-X joints, skin weights, vertex colours, and the height of the rest (T) pose."""
+    """55 SMPL-X joints, skin weights, colours, and the height of the rest (T) pose."""
     gltf = pygltflib.GLTF2().load(str(glb))
     if gltf is None or not gltf.skins or not gltf.meshes:
         raise HumanRefError("not_rigged", f"{glb} holds no skinned mesh.")
@@ -200,11 +243,12 @@ def check_rig(glb: Path, height_m: float) -> list[Check]:
     weights = _accessor(gltf, attributes.WEIGHTS_0).astype(np.float64)
     off = float(np.abs(weights.sum(1) - 1.0).max())
     height = float(np.ptp(positions[:, 1]))
-    colored = attributes.COLOR_0 is not None
+    # glTF multiplies the two: both would show colours squared.
+    colored = (attributes.COLOR_0 is not None) != bool(gltf.images)
     return [
         Check("joints", len(names), "55", sorted(names) == sorted(JOINT_NAMES)),
         Check("weights: largest |sum - 1|", off, "<= 1e-3", off <= 1e-3 and weights.min() >= 0.0),
-        Check("vertex colours", float(colored), "1", colored),
+        Check("texture, or vertex colours", float(colored), "1", colored),
         Check(
             "T-pose height (m)",
             height,
@@ -216,22 +260,28 @@ def check_rig(glb: Path, height_m: float) -> list[Check]:
 
 def _accessor(gltf: pygltflib.GLTF2, index: int) -> Float[np.ndarray, "n k"]:
     """A float or normalised-integer accessor as floats."""
+    values = _values(gltf, index)
+    # Integer accessors are normalised: their largest number stands for 1.
+    largest = np.iinfo(values.dtype).max if values.dtype.kind == "u" else 1.0
+    return np.asarray(values, np.float32) / np.float32(largest)
+
+
+def _values(gltf: pygltflib.GLTF2, index: int) -> np.ndarray:
+    """The numbers of an accessor, a row an element."""
     accessor = gltf.accessors[index]
     view = gltf.bufferViews[accessor.bufferView]
-    kind = {5121: np.uint8, 5123: np.uint16, 5126: np.float32}[accessor.componentType]
-    width = {"VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor.type]
+    kinds = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+    kind = kinds[accessor.componentType]
+    width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor.type]
     start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
     stride = view.byteStride or width * np.dtype(kind).itemsize
-    values = np.ndarray(
+    return np.ndarray(
         (accessor.count, width),
         kind,
         gltf.binary_blob(),
         offset=start,
         strides=(stride, np.dtype(kind).itemsize),
     )
-    # Integer accessors are normalised: their largest number stands for 1.
-    largest = {np.uint8: 255.0, np.uint16: 65535.0, np.float32: 1.0}[kind]
-    return np.asarray(values, np.float32) / np.float32(largest)
 
 
 def evaluate(
@@ -253,7 +303,7 @@ def evaluate(
     if joints is None:
         raise HumanRefError("no_joints", "pose.json lists no joints.")
     return [
-        *check_picture(photo, artifacts, mesh, preset),
+        *check_picture(photo, artifacts, mesh, read_texture(glb), preset),
         *check_mesh(mesh, joints, max_faces),
         *check_rig(glb, height_cm / 100.0),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from attrs import asdict, frozen
 
 from .checks import check_version
 from .content import from_tree
-from .errors import MALFORMED, NO_BACKEND, NOT_ALLOWED, ProtocolError
+from .errors import DISK_FULL, MALFORMED, NO_BACKEND, NOT_ALLOWED, ProtocolError
 
 FILE_NAME: Final = "backend.json"
 
@@ -130,7 +131,7 @@ def write_connection(path: Path, connection: Connection) -> None:
 def _write_error(error: OSError, path: Path) -> ProtocolError:
     reason = error.strerror or type(error).__name__
     return ProtocolError(
-        NOT_ALLOWED,
+        DISK_FULL if error.errno == errno.ENOSPC else NOT_ALLOWED,
         f"The connection file {path} could not be written ({reason}).",
         "Choose another folder for it.",
     )

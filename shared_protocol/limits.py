@@ -1,6 +1,8 @@
 """What one peer may ask of the other; the server says its own in ``welcome``."""
 
-from attrs import frozen
+from __future__ import annotations
+
+from attrs import evolve, frozen
 
 
 @frozen(kw_only=True)
@@ -9,6 +11,8 @@ class Limits:
 
     header_bytes: int = 1 << 20
     """MessagePack header of one message."""
+    request_bytes: int = 64 << 10
+    """The same for messages to the server: it reads them before it knows who sent them."""
     buffers: int = 8
     """Raw frames of one message."""
     message_bytes: int = 64 << 20
@@ -31,3 +35,8 @@ class Limits:
     """Unfinished jobs of one owner."""
     requests_per_second: int = 200
     """Control messages of one session, averaged over a second; chunks are not counted."""
+
+    @property
+    def of_requests(self) -> Limits:
+        """What the server allows messages to itself: shorter headers, else the same."""
+        return evolve(self, header_bytes=min(self.header_bytes, self.request_bytes))

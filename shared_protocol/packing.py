@@ -185,7 +185,9 @@ def _unpack(
         start = _aligned(end)
         end = start + info.length
         if info.length < 0 or end > view.nbytes:
-            raise ProtocolError(MALFORMED, f"{kind}: the file ends before array {info.name[:40]}.")
+            raise ProtocolError(
+                MALFORMED, f"{kind}: the file ends before array {info.name[:40]!r}."
+            )
         frames.append(view[start:end])
     if end != view.nbytes:
         raise ProtocolError(MALFORMED, f"{kind}: the file goes on after its last array.")

@@ -48,8 +48,9 @@ def unpack_tree(data: bytes | bytearray | memoryview, limits: Limits) -> dict[st
             max_ext_len=0,
         )
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
-        reason = str(error) or type(error).__name__
-        code = TOO_LARGE if "exceeds max_" in reason else MALFORMED
+        reason = str(error).rstrip(".") or type(error).__name__
+        long = "exceeds max_array_len" in reason or "exceeds max_map_len" in reason
+        code = TOO_LARGE if long else MALFORMED
         raise ProtocolError(code, f"A header is not readable MessagePack: {reason}.") from error
     if type(tree) is not dict:
         raise ProtocolError(MALFORMED, "A header is not a map.")

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from backend.cli.arguments import Command, Doctor, Estimate, parse
+from backend.cli.arguments import Command, Doctor, Estimate, Keys, Serve, parse
 from backend.errors import Cancelled, HumanRefError
 from backend.files import is_disk_full, write_error
 from backend.threads import calm_thread_pools
@@ -49,6 +49,18 @@ def run_command(command: Command) -> dict[str, Any]:
         from backend.cli.doctor_command import run_doctor
 
         return run_doctor(command)
+    if isinstance(command, Serve):
+        from backend.cli.serve_command import run_serve
+
+        return run_serve(command)
+    if isinstance(command, Keys):
+        from backend.cli.keys_command import run_keys
+
+        return run_keys(command)
+    if command.remote.server is not None or command.remote.key is not None:
+        from backend.cli.server_command import run_on_server
+
+        return run_on_server(command)
     if isinstance(command, Estimate):
         from backend.cli.estimate_command import run_estimate
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional, arg
 
+from backend.cli.fields import Flag, optional
+from backend.cli.serve_arguments import Keys, Serve
 from backend.errors import HumanRefError
 from backend.settings import (
+    MAX_TEXTURE,
+    MIN_TEXTURE,
     PRIOR_GUIDANCE,
     Device,
     GenerateSettings,
@@ -26,14 +30,6 @@ from backend.settings import (
 
 MIN_HEIGHT_CM, MAX_HEIGHT_CM = 30.0, 300.0
 MIN_FACES = 1000
-
-
-def optional(metavar: str) -> Any:
-    """An option that may be left out; its help does not say "default: None"."""
-    return arg(metavar=metavar, help_behavior_hint="")
-
-
-Flag = Annotated[bool, arg(help_behavior_hint="")]
 
 
 @dataclass(frozen=True)
@@ -78,6 +74,16 @@ class Providers:
     """Front and back normal maps: body, marigold."""
 
 
+@dataclass(frozen=True)
+class AtServer:
+    """Have a running `humanref serve` do the work, on this computer or another one."""
+
+    server: Annotated[str | None, optional("CONNECTION")] = None
+    """Its connection file, or "local" for the one of this computer."""
+    key: Annotated[Path | None, optional("FILE")] = None
+    """Your secret key file from `humanref keys`, for a server on another computer."""
+
+
 PhotoPath = Annotated[Positional[Path], arg(name="photo", metavar="PHOTO")]
 
 
@@ -91,7 +97,7 @@ class Generate:
     photo: PhotoPath
     """Photo of a whole person (PNG, JPEG, WebP, TIFF ...)."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
-    """The character: .glb (skinned), .ply or .obj (still, as in the photo)."""
+    """The character: .glb (skinned, textured), .ply or .obj (still, vertex colours)."""
     artifacts: Annotated[Path | None, optional("DIR")] = None
     """Also keep the mesh, pose, masks, pictures and run.json in this folder."""
     preset: Preset = "standard"
@@ -111,6 +117,8 @@ class Generate:
     """auto takes a GPU where one answers."""
     faces: Annotated[int | None, optional("N")] = None
     """Triangles of the character, instead of the preset's."""
+    texture: Annotated[int | None, optional("N")] = None
+    """Side of its texture in pixels, instead of the preset's; 0 for vertex colours alone."""
     steps: Annotated[int | None, optional("N")] = None
     """Optimisation steps, instead of the preset's."""
     resume: Flag = False
@@ -122,6 +130,7 @@ class Generate:
     your_own: YourOwn = dataclasses.field(default_factory=YourOwn)
     body: BodyChoice = dataclasses.field(default_factory=BodyChoice)
     providers: Providers = dataclasses.field(default_factory=Providers)
+    remote: AtServer = dataclasses.field(default_factory=AtServer)
 
 
 @dataclass(frozen=True)
@@ -154,6 +163,7 @@ class Estimate:
     your_own: YourOwn = dataclasses.field(default_factory=YourOwn)
     body: BodyChoice = dataclasses.field(default_factory=BodyChoice)
     providers: Providers = dataclasses.field(default_factory=Providers)
+    remote: AtServer = dataclasses.field(default_factory=AtServer)
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,7 @@ class Doctor:
     """Print one JSON object on stdout."""
 
 
-Command = Generate | Estimate | Doctor
+Command = Generate | Estimate | Serve | Keys | Doctor
 
 
 def parse(argv: list[str]) -> Command:
@@ -191,6 +201,9 @@ def generate_settings(args: Generate) -> GenerateSettings:
     check_height(args.body.height_cm)
     if args.faces is not None and args.faces < MIN_FACES:
         raise _out_of_range("--faces", args.faces, f"{MIN_FACES} or more")
+    if args.texture and not MIN_TEXTURE <= args.texture <= MAX_TEXTURE:
+        wanted = f"0, or {MIN_TEXTURE} to {MAX_TEXTURE}"
+        raise _out_of_range("--texture", args.texture, wanted)
     if args.steps is not None and args.steps < 1:
         raise _out_of_range("--steps", args.steps, "1 or more")
     if not 0 <= args.seed < 2**63:
@@ -201,6 +214,8 @@ def generate_settings(args: Generate) -> GenerateSettings:
         settings = replace(settings, optimization=replace(settings.optimization, steps=args.steps))
     if args.faces is not None:
         settings = replace(settings, meshing=replace(settings.meshing, faces=args.faces))
+    if args.texture is not None:
+        settings = replace(settings, meshing=replace(settings.meshing, texture=args.texture))
     return replace(
         settings,
         guidance=args.guidance,

@@ -58,11 +58,12 @@ def run_estimate(args: Estimate) -> dict[str, Any]:
         "seconds": recorder.seconds,
     }
     if not args.json:
-        _print(result)
+        print_result(result)
     return result
 
 
-def _print(result: dict[str, Any]) -> None:
+def print_result(result: dict[str, Any]) -> None:
+    """What was made, for people."""
     fit = result["fit"]
     for what, path in result["files"].items():
         print(f"{what:<10} {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ ARTIFACTS = (
     "run.json",
 )
 # Room for the character and the pictures; the checkpoint comes on top.
-_RESULT_BYTES = 60_000_000
+RESULT_BYTES = 60_000_000
 # A refined picture of 512 pixels in the view bank.
 _BANK_PICTURE = 512 * 512 * 3
 
@@ -56,7 +57,7 @@ def run_generate(args: Generate) -> dict[str, Any]:
         [args.output, *artifacts.values()],
         named_inputs(args).values(),
         force=args.force,
-        needed_bytes=_RESULT_BYTES + checkpoint_bytes(settings),
+        needed_bytes=RESULT_BYTES + checkpoint_bytes(settings),
     )
     stamp = _stamp(checkpoint)
     try:
@@ -65,7 +66,7 @@ def run_generate(args: Generate) -> dict[str, Any]:
         kept = checkpoint if args.resume or _stamp(checkpoint) != stamp else None
         raise _with_checkpoint(error, kept) from error
     checkpoint.unlink(missing_ok=True)
-    result = {
+    result: dict[str, Any] = {
         "command": "generate",
         "files": {
             "character": str(args.output.resolve()),
@@ -74,7 +75,7 @@ def run_generate(args: Generate) -> dict[str, Any]:
         "run": report.to_json(),
     }
     if not args.json:
-        _print(args, report)
+        print_result(args, result["run"], list(artifacts))
     return result
 
 
@@ -161,9 +162,9 @@ def _with_checkpoint(error: KeyboardInterrupt | HumanRefError, kept: Path | None
     )
 
 
-def _print(args: Generate, report: RunReport) -> None:
-    """What was made, for people."""
-    results = report.results
+def print_result(args: Generate, report: Mapping[str, Any], artifacts: Sequence[str]) -> None:
+    """What was made, for people; ``report`` is the content of run.json."""
+    results, seconds = report["results"], report["stages"]
     lines = [
         ("character", str(args.output.resolve())),
         (
@@ -174,12 +175,12 @@ def _print(args: Generate, report: RunReport) -> None:
     ]
     if args.artifacts is not None:
         lines.append(("artifacts", str(args.artifacts.resolve())))
-        lines.append(("", ", ".join(ARTIFACTS)))
-    slowest = sorted(report.stages.items(), key=lambda item: -item[1])[:4]
-    stages = ", ".join(f"{name.replace('_', ' ')} {duration(seconds)}" for name, seconds in slowest)
-    lines.append(("time", f"{duration(report.seconds)} ({stages})"))
-    lines.append(("memory", f"{report.peak_memory_mb:,.0f} MiB at the most"))
-    lines.append(("back side", report.guidance))
-    lines += [("note", warning) for warning in report.warnings]
+        lines.append(("", ", ".join(artifacts)))
+    slowest = sorted(seconds.items(), key=lambda item: -item[1])[:4]
+    stages = ", ".join(f"{name.replace('_', ' ')} {duration(taken)}" for name, taken in slowest)
+    lines.append(("time", f"{duration(report['seconds'])} ({stages})"))
+    lines.append(("memory", f"{report['peak_memory_mb']:,.0f} MiB at the most"))
+    lines.append(("back side", report["guidance"]))
+    lines += [("note", warning) for warning in report["warnings"]]
     for what, text in lines:
         print(f"{what:<10} {text}")

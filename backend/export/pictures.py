@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from backend.files import write_whole
@@ -20,8 +20,12 @@ def write_picture(
     Raises:
         HumanRefError: ``disk_full``, ``unwritable``, ``write_failed``.
     """
+    write_whole(path, png_bytes(np.round(np.clip(picture, 0.0, 1.0) * 255).astype(np.uint8)))
+
+
+def png_bytes(picture: UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w"]) -> bytes:
+    """The bytes of a PNG file."""
     data = io.BytesIO()
-    image = Image.fromarray(np.round(np.clip(picture, 0.0, 1.0) * 255).astype(np.uint8))
     # As small as the default level 6, in a third of the time (0.26 s against 0.72 for a result's two).
-    image.save(data, "PNG", compress_level=4)
-    write_whole(path, data.getvalue())
+    Image.fromarray(picture).save(data, "PNG", compress_level=4)
+    return data.getvalue()

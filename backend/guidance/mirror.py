@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 from torch.nn import functional
 
@@ -23,8 +23,8 @@ _FADE = 0.05
 
 
 def extend_colors(
-    rgb: Float[np.ndarray, "h w 3"], inside: Bool[np.ndarray, "h w"]
-) -> Float[np.ndarray, "h w 3"]:
+    rgb: Shaped[np.ndarray, "h w 3"], inside: Bool[np.ndarray, "h w"]
+) -> Shaped[np.ndarray, "h w 3"]:
     """Give every pixel outside ``inside`` the colour of its nearest pixel inside (all black if none)."""
     if not inside.any():
         return np.zeros_like(rgb)

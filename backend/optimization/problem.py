@@ -14,13 +14,14 @@ from backend.body.body_volume import signed_distance_grid
 from backend.body.model import PosedBody, Region
 from backend.geometry.frames import CropFrame, FieldToWorld, PhotoCamera
 from backend.geometry.rasterizer import rasterize
+from backend.geometry.resampling import crop_map
 from backend.guidance import make_guidance
 from backend.guidance.memory import GuidanceMemory
 from backend.guidance.prior import DiffusionPrior
 from backend.guidance.prior_choice import GuidedPerson, make_picture_guidance, prior_missing
 from backend.optimization.initial_shape import InitialShape, grow_to_silhouette
 from backend.optimization.loop import FitProblem
-from backend.optimization.targets import CropMaps, FrontTargets, clean_edges, crop_map
+from backend.optimization.targets import CropMaps, FrontTargets, clean_edges
 from backend.perception.subject import NormalMaps, Subject
 from backend.settings import PRIOR_GUIDANCE, GenerateSettings
 from shared_protocol.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS

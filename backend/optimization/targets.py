@@ -11,35 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from backend.geometry.frames import CropFrame
 from backend.guidance.mirror import extend_colors
 from backend.perception.subject import NormalMaps
-
-
-def crop_map(
-    image: np.ndarray, crop: CropFrame, resolution: int, *, nearest: bool = False
-) -> np.ndarray:
-    """Resample a photo-sized map (h, w[, c]) to the (resolution, resolution[, c]) crop; zero outside it.
-
-    Shrinking averages (no aliasing); ``nearest`` keeps labels whole.
-    """
-    pixels = 2.0 * crop.half_size / resolution
-    over = 1 if nearest else int(np.clip(np.ceil(pixels), 1, 8))
-    side = resolution * over
-    step = 2.0 * crop.half_size / side
-    # cv2 counts pixel centres from 0; ours lie at +0.5.
-    matrix = np.array(
-        [
-            [step, 0.0, crop.center_u - crop.half_size + 0.5 * step - 0.5],
-            [0.0, step, crop.center_v - crop.half_size + 0.5 * step - 0.5],
-        ]
-    )
-    flags = (cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
-    source = np.ascontiguousarray(image if nearest else image.astype(np.float32))
-    out = cv2.warpAffine(source, matrix, (side, side), flags=flags, borderValue=0)
-    if over > 1:
-        out = cv2.resize(out, (resolution, resolution), interpolation=cv2.INTER_AREA)
-    return out
 
 
 @dataclass(frozen=True)

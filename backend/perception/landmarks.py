@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from backend.errors import HumanRefError
+from backend.geometry.frames import CropFrame
+from backend.geometry.resampling import crop_map
 from backend.perception.backdrop import Backdrop, detection_picture
-from backend.perception.crops import SquareCrop
 from backend.perception.mediapipe_models import HandResult, MediapipeModels
 from backend.perception.people import (
     FoundPerson,
@@ -28,6 +29,7 @@ _FROM_MEDIAPIPE = np.array([1.0, -1.0, -1.0], np.float32)
 _NOSE_TIP = 1
 _HAND_JOINTS = {"left": (15, 19), "right": (16, 20)}
 _WRIST_TO_KNUCKLE = 0.095
+_HAND_PICTURE = 320
 
 
 @dataclass(frozen=True)
@@ -155,17 +157,19 @@ class MediapipeLandmarks:
         torso = float(np.linalg.norm(shoulders - person.body[[23, 24], :2].mean(0)))
         center = wrist + 0.6 * (knuckle - wrist)
         length = max(0.9 * torso, 32.0)
-        crop = SquareCrop(
-            float(center[0]) - length / 2.0, float(center[1]) - length / 2.0, length, 320
-        )
+        crop = CropFrame(float(center[0]), float(center[1]), length / 2.0)
+
+        def in_photo(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+            return crop.to_photo((points * (2.0 / _HAND_PICTURE) - 1.0) * np.array([1.0, -1.0]))
+
         candidates = [
-            (hand, float(np.linalg.norm(crop.to_photo(hand.points[:1])[0] - wrist)) / length)
-            for hand in self._models.hands(crop.cut(picture))
+            (hand, float(np.linalg.norm(in_photo(hand.points[:1])[0] - wrist)) / length)
+            for hand in self._models.hands(crop_map(picture, crop, _HAND_PICTURE))
         ]
         best = _best_hand(candidates, side)
         if best is not None:
             metres = (best.world - best.world[0]) * _FROM_MEDIAPIPE
-            return crop.to_photo(best.points), metres
+            return in_photo(best.points), metres
         tracked = person.left_hand if side == "left" else person.right_hand
         if tracked is None or np.linalg.norm(tracked[0, :2] - wrist) > 0.25 * length:
             return None

@@ -14,7 +14,7 @@ from backend.body.model import PosedBody, Region
 from backend.geometry.frames import CropFrame, FieldToWorld
 from backend.geometry.mesh import vertex_normals
 from backend.geometry.rasterizer import rasterize
-from backend.perception.crops import SquareCrop
+from backend.geometry.resampling import crop_map
 from backend.perception.subject import NormalMaps, Subject
 
 EXTENSION_TRUST = 0.25
@@ -68,7 +68,7 @@ class BodyNormals:
     ) -> NormalMaps:
         """See :class:`NormalEstimator`."""
         mask, in_photo = silhouette_on_crop(subject, crop, resolution)
-        bare = _on_crop((subject.regions == Region.HEAD).astype(np.float32), crop, resolution)
+        bare = crop_map((subject.regions == Region.HEAD).astype(np.float32), crop, resolution)
         xyz = field_to_world.to_field(posed_body.vertices.astype(np.float64))
         normals = vertex_normals(posed_body.vertices.astype(np.float64), posed_body.faces)
         faces = posed_body.faces[posed_body.outer_faces]
@@ -96,17 +96,9 @@ def silhouette_on_crop(
     subject: Subject, crop: CropFrame, resolution: int
 ) -> tuple[Float[np.ndarray, "n n"], Bool[np.ndarray, "n n"]]:
     """The subject's soft mask on the square crop, and which of its pixels lie in the photo."""
-    mask = _on_crop(subject.mask.astype(np.float32), crop, resolution)
-    inside = _on_crop(np.ones(subject.mask.shape, np.float32), crop, resolution) > 0.99
+    mask = crop_map(subject.mask, crop, resolution)
+    inside = crop_map(np.ones(subject.mask.shape, np.float32), crop, resolution) > 0.99
     return mask, np.asarray(inside)
-
-
-def _on_crop(
-    values: Float[np.ndarray, "h w"], crop: CropFrame, resolution: int
-) -> Float[np.ndarray, "n n"]:
-    half = crop.half_size
-    square = SquareCrop(crop.center_u - half, crop.center_v - half, 2.0 * half, resolution)
-    return np.asarray(square.cut(values), np.float32)
 
 
 def _one_view(

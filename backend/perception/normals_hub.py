@@ -12,7 +12,7 @@ from PIL import Image
 
 from backend.body.model import PosedBody
 from backend.geometry.frames import CropFrame, FieldToWorld
-from backend.perception.crops import SquareCrop
+from backend.geometry.resampling import crop_map
 from backend.perception.hub import loading_failed, require, resolve_weights
 from backend.perception.normals import BodyNormals, silhouette_on_crop
 from backend.perception.subject import NormalMaps, Subject
@@ -78,13 +78,7 @@ class MarigoldNormals:
         """See :class:`backend.perception.normals.NormalEstimator`."""
         body = BodyNormals().estimate(subject, posed_body, crop, field_to_world, resolution)
         mask, in_photo = silhouette_on_crop(subject, crop, resolution)
-        square = SquareCrop(
-            crop.center_u - crop.half_size,
-            crop.center_v - crop.half_size,
-            2 * crop.half_size,
-            resolution,
-        )
-        rgb = square.cut(subject.photo.rgb.astype(np.float32))
+        rgb = crop_map(subject.photo.rgb, crop, resolution)
         on_grey = rgb * mask[..., None] + 0.5 * (1.0 - mask[..., None])
         levels = np.round(on_grey.clip(0.0, 1.0) * 255.0).astype(np.uint8)
         answer = self._pipeline(

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from backend.body.model import PosedBody
 from backend.geometry.frames import CropFrame, FieldToWorld
-from backend.perception.crops import SquareCrop
+from backend.geometry.resampling import crop_map
 from backend.perception.normals import NormalEstimator
 from backend.perception.overrides import read_normals
 from backend.perception.subject import NormalMaps, Subject
@@ -36,14 +36,12 @@ class UserNormals:
     ) -> NormalMaps:
         """See :class:`backend.perception.normals.NormalEstimator`."""
         maps = self._base.estimate(subject, posed_body, crop, field_to_world, resolution)
-        half = crop.half_size
-        square = SquareCrop(crop.center_u - half, crop.center_v - half, 2.0 * half, resolution)
-        mask = square.cut(subject.mask.astype(np.float32))
+        mask = crop_map(subject.mask, crop, resolution)
         told = []
         if self._front is not None:
             normals, given = read_normals(self._front, subject.photo, back=False)
             front, weight = _merged(
-                square, normals, given, mask, maps.front.astype(np.float64), maps.front_weight
+                crop, normals, given, mask, maps.front.astype(np.float64), maps.front_weight
             )
             maps = replace(maps, front=front, front_weight=weight, front_from_body=False)
             told.append(f"front: {self._front.name}")
@@ -52,7 +50,7 @@ class UserNormals:
             # The back picture is the photo's frame seen from behind: mirror it into the photo,
             # cut the same square, and mirror the square back.
             back, weight = _merged(
-                square,
+                crop,
                 np.ascontiguousarray(normals[:, ::-1]),
                 np.ascontiguousarray(given[:, ::-1]),
                 mask,
@@ -70,7 +68,7 @@ class UserNormals:
 
 
 def _merged(
-    square: SquareCrop,
+    crop: CropFrame,
     normals: Float[np.ndarray, "h w 3"],
     given: Float[np.ndarray, "h w"],
     mask: Float[np.ndarray, "n n"],
@@ -78,9 +76,9 @@ def _merged(
     base_weight: Float[np.ndarray, "n n"],
 ) -> tuple[Float[np.ndarray, "n n 3"], Float[np.ndarray, "n n"]]:
     """The user's normals where given (blended at their edge), and the trust of the result."""
-    share = square.cut(given)
+    share = crop_map(given, crop, len(mask))
     # Premultiplied, so that pixels without a normal do not bleed in when the crop is resampled.
-    own = square.cut(normals * given[..., None])
+    own = crop_map(normals * given[..., None], crop, len(mask))
     mixed = own + (1.0 - share)[..., None] * base
     length = np.linalg.norm(mixed, axis=-1, keepdims=True)
     unit = np.where(length > 1e-6, mixed / np.maximum(length, 1e-6), base)

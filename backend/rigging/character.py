@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from backend.body.model import PosedBody
 from backend.body.pose import BodyPose
@@ -32,6 +32,8 @@ class Character:
         joints: in the frame of ``mesh``.
         transforms: rigid rest-to-world matrix of each joint.
         pose: the SMPL-X parameters that pose the body under ``mesh``, in the same world.
+        uv: (f * 3, 2) where each corner of each face lies in the texture, v up; None without one.
+        texture: sRGB, row 0 on top.
     """
 
     mesh: ColoredMesh
@@ -43,6 +45,8 @@ class Character:
     joints: Float[np.ndarray, "55 3"]
     transforms: Float[np.ndarray, "55 4 4"]
     pose: BodyPose
+    uv: Float[np.ndarray, "n 2"] | None = None
+    texture: UInt8[np.ndarray, "s s 3"] | None = None
 
     @property
     def height(self) -> float:
@@ -142,12 +146,10 @@ def scale_to_height(character: Character, metres: float) -> tuple[Character, Pla
     place = Placement(factor, (0.0, -factor * lowest, 0.0))
     grow, move = np.diag([factor] * 3 + [1.0]), np.diag([factor] * 3 + [1.0])
     move[:3, 3] = place.shift
-    scaled = Character(
+    scaled = replace(
+        character,
         mesh=replace(character.mesh, vertices=place.points(character.mesh.vertices)),
         rest_vertices=character.rest_vertices * np.float32(factor),
-        rest_normals=character.rest_normals,
-        weights=character.weights,
-        indices=character.indices,
         rest_joints=character.rest_joints * np.float32(factor),
         joints=place.points(character.joints),
         transforms=move @ character.transforms @ np.linalg.inv(grow),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -14,8 +15,9 @@ import trimesh
 from backend.body import load_body
 from backend.body.pose import BodyPose
 from backend.export.glb import write_glb
-from backend.geometry.frames import PhotoCamera
+from backend.geometry.frames import CropFrame, PhotoCamera
 from backend.geometry.mesh import ColoredMesh, vertex_normals
+from backend.meshing.texture import bake_texture
 from backend.rigging.character import rig, scale_to_height
 from shared_protocol.skeleton import JOINT_INDEX, N_JOINTS
 
@@ -122,13 +124,28 @@ def test_rig_of_a_real_export(quality: ModuleType, tmp_path: Path) -> None:
     body = model.pose(BodyPose(betas, full_pose, np.zeros(3, np.float32)))
     used, faces = np.unique(body.faces[body.outer_faces], return_inverse=True)
     vertices, faces = body.vertices[used], faces.reshape(-1, 3).astype(np.int32)
-    mesh = ColoredMesh(
-        vertices, faces, np.full_like(vertices, 0.5), vertex_normals(vertices, faces)
-    )
+    low, high = vertices.min(0), vertices.max(0)
+    colors = ((vertices - low) / (high - low)).astype(np.float32)
+    mesh = ColoredMesh(vertices, faces, colors, vertex_normals(vertices, faces))
     path = tmp_path / "body.glb"
-    write_glb(path, scale_to_height(rig(mesh, body), 1.62)[0])
+    character = scale_to_height(rig(mesh, body), 1.62)[0]
+    write_glb(path, character)
+    assert quality.read_texture(path) is None
     right = quality.check_rig(path, 1.62)
     assert [check.passed for check in right] == [True] * 4
     wrong = {check.name: check for check in quality.check_rig(path, 1.75)}
     assert not wrong["T-pose height (m)"].passed
     assert wrong["T-pose height (m)"].value == pytest.approx(1.62, abs=1e-4)
+
+    baked = bake_texture(mesh, 512)
+    write_glb(path, replace(character, uv=baked.uv, texture=baked.image))
+    assert [check.passed for check in quality.check_rig(path, 1.62)] == [True] * 4
+    solid = trimesh.Trimesh(vertices, faces, process=False)
+    solid.visual.vertex_colors = np.round(255 * colors).astype(np.uint8)
+    middle = ((low + high) / 2).astype(float).tolist()
+    camera = PhotoCamera(250.0, 256 - 250 * middle[0], 256 + 250 * middle[1])
+    square = CropFrame(256.0, 256.0, 240.0)
+    plain = quality.draw(solid, camera, square)
+    textured = quality.draw(solid, camera, square, quality.read_texture(path))
+    whole = plain.coverage > 0.99
+    assert np.quantile(np.abs(plain.rgb - textured.rgb)[whole], 0.999) < 0.02

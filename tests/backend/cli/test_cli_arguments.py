@@ -13,7 +13,7 @@ def test_every_option_of_generate_reaches_its_place() -> None:
     line = (
         "generate me.jpg -o me.glb --artifacts kept --preset draft --pose pose.json "
         "--guidance none --seed 5 --device cpu --faces 20000 --steps 33 --resume --force --json "
-        "--person 1 --mask m.png --regions r.png --caption text --normals-front f.png "
+        "--texture 512 --person 1 --mask m.png --regions r.png --caption text --normals-front f.png "
         "--normals-back b.png --height-cm 160 --body smplx --smplx-model SMPLX_NEUTRAL.npz "
         "--segmentation a --parsing b --captioner c --normals-provider d"
     )
@@ -37,7 +37,11 @@ def test_every_option_of_generate_reaches_its_place() -> None:
     assert settings.field == preset_settings("draft").field
     assert (settings.guidance, settings.seed, settings.device) == ("none", 5, "cpu")
     assert (settings.optimization.steps, settings.meshing.faces) == (33, 20_000)
+    assert settings.meshing.texture == 512
     assert settings.height_cm == 160.0
+    none = parse(["generate", "me.jpg", "-o", "me.glb", "--texture", "0"])
+    assert isinstance(none, Generate)
+    assert generate_settings(none).meshing.texture == 0
 
 
 def test_defaults_are_the_standard_preset() -> None:
@@ -51,7 +55,10 @@ def test_defaults_are_the_standard_preset() -> None:
 
 @pytest.mark.parametrize(
     "option",
-    ["--height-cm=5", "--height-cm=nan", "--height-cm=inf", "--faces=10", "--steps=0", "--seed=-1"],
+    [
+        *("--height-cm=5", "--height-cm=nan", "--height-cm=inf", "--faces=10", "--steps=0"),
+        *("--seed=-1", "--texture=100", "--texture=-1", "--texture=100000"),
+    ],
 )
 def test_senseless_numbers_are_refused(option: str) -> None:
     command = parse(["generate", "me.jpg", "-o", "me.glb", option])

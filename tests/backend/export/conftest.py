@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,3 +35,20 @@ def character(posed_body):
     colors = ((vertices - low) / (high - low)).astype(np.float32) ** 2
     mesh = ColoredMesh(vertices, faces, colors, vertex_normals(vertices, faces))
     return scale_to_height(rig(mesh, posed_body), 1.75)[0]
+
+
+@pytest.fixture(scope="package")
+def textured(character):
+    """The same with a texture: a chart a face, and two faces that share their chart."""
+    count = len(character.mesh.faces)
+    across = int(np.ceil(np.sqrt(count)))
+    at = np.stack(np.divmod(np.arange(count), across), 1) / across
+    corners = np.array([[0.1, 0.1], [0.9, 0.1], [0.1, 0.9]]) / across
+    uv = (at[:, None] + corners).astype(np.float32)
+    a, b = character.mesh.faces[:2]
+    shared = [(i, j) for i in range(3) for j in range(3) if a[i] == b[j]]
+    for i, j in shared:
+        uv[1, j] = uv[0, i]
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    return replace(character, uv=uv.reshape(-1, 2), texture=picture)

@@ -1,3 +1,4 @@
+import io
 import json
 import shutil
 import subprocess
@@ -6,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pygltflib
 import pytest
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from backend.export.colors import linear_from_srgb, srgb_from_linear
@@ -15,7 +17,7 @@ from shared_protocol.skeleton import JOINT_NAMES
 ROOT = Path(__file__).parents[3]
 VALIDATOR = ROOT / "build" / "validator"
 TYPES = {5126: np.float32, 5125: np.uint32, 5123: np.uint16, 5121: np.uint8}
-WIDTH = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+WIDTH = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,40 @@ def test_srgb_curve_at_known_points():
     np.testing.assert_allclose(srgb_from_linear(linear_from_srgb(ramp)), ramp, atol=1e-6)
 
 
-def test_khronos_validator_finds_no_error(character, tmp_path):
+def test_a_texture_takes_the_place_of_the_colours(textured):
+    document = pygltflib.GLTF2.load_from_bytes(glb_bytes(textured))
+    assert document.meshes[0].primitives[0].attributes.COLOR_0 is None
+    faces = array(document, document.meshes[0].primitives[0].indices).reshape(-1, 3)
+    uv = attribute(document, "TEXCOORD_0")[faces.ravel()]
+    # Each corner has its own place, v down; it shows the same texel as in our convention.
+    np.testing.assert_allclose(uv[:, 0], textured.uv[:, 0])
+    np.testing.assert_allclose(1 - uv[:, 1], textured.uv[:, 1], atol=1e-7)
+    material = document.materials[document.meshes[0].primitives[0].material]
+    texture = document.textures[material.pbrMetallicRoughness.baseColorTexture.index]
+    image = document.images[texture.source]
+    view = document.bufferViews[image.bufferView]
+    data = document.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), textured.texture)
+
+
+def test_copies_at_seams_leave_no_crack(textured):
+    """Same position, normal and skin to the bit; and no more copies than places."""
+    document = pygltflib.GLTF2.load_from_bytes(glb_bytes(textured))
+    faces = array(document, document.meshes[0].primitives[0].indices).reshape(-1, 3)
+    original = textured.mesh.faces
+    for name, values in {
+        "POSITION": textured.rest_vertices,
+        "NORMAL": textured.rest_normals,
+        "WEIGHTS_0": textured.weights,
+        "JOINTS_0": textured.indices,
+    }.items():
+        np.testing.assert_array_equal(attribute(document, name)[faces], values[original])
+    assert len(attribute(document, "POSITION")) == 3 * len(original) - 2
+
+
+@pytest.mark.parametrize("kind", ["character", "textured"])
+def test_khronos_validator_finds_no_error(kind, request, tmp_path):
+    character = request.getfixturevalue(kind)
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
     if not (VALIDATOR / "node_modules" / "gltf-validator").is_dir():

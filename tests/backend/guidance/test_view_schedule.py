@@ -1,5 +1,7 @@
 """Which views are distilled, and when."""
 
+from itertools import pairwise
+
 import torch
 
 from backend.guidance.view_schedule import ViewSchedule
@@ -43,4 +45,4 @@ def test_from_four_fifths_on_the_bank_is_visited_evenly() -> None:
         assert index is not None
         assert (azimuth, elevation) == PLAN.bank_view(index)
     azimuths = [PLAN.bank_view(index)[0] for index in range(24)]
-    assert {round(b - a, 6) for a, b in zip(azimuths, azimuths[1:], strict=False)} == {15.0}
+    assert {round(b - a, 6) for a, b in pairwise(azimuths)} == {15.0}

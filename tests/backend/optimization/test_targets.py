@@ -3,36 +3,8 @@
 import numpy as np
 import torch
 
-from backend.geometry.frames import CropFrame
-from backend.optimization.targets import CropMaps, FrontTargets, clean_edges, crop_map
+from backend.optimization.targets import CropMaps, FrontTargets, clean_edges
 from backend.perception.subject import NormalMaps
-
-
-def test_crop_map_agrees_with_the_crop_frame() -> None:
-    v, u = np.mgrid[:80, :60] + 0.5
-    crop = CropFrame(center_u=30.0, center_v=42.0, half_size=20.0)
-    n = 32
-    got = crop_map(np.stack([u, v], -1), crop, n)
-    t = (np.arange(n) + 0.5) / n * 2 - 1
-    x, y = np.meshgrid(t, -t)
-    expected = crop.to_photo(np.stack([x, y], -1))
-    np.testing.assert_allclose(got, expected, atol=0.02)
-
-
-def test_crop_map_averages_when_it_shrinks_and_is_zero_outside() -> None:
-    board = (np.indices((400, 400)).sum(0) % 2).astype(np.float32)
-    inside = crop_map(board, CropFrame(200.0, 200.0, 150.0), 50)
-    np.testing.assert_allclose(inside, 0.5, atol=0.01)
-    beyond = crop_map(np.ones((40, 40), np.float32), CropFrame(20.0, 20.0, 80.0), 64)
-    assert beyond[0, 0] == 0.0
-    assert beyond[32, 32] == 1.0
-
-
-def test_crop_map_keeps_labels_whole() -> None:
-    labels = np.random.default_rng(0).integers(0, 5, (90, 90)).astype(np.uint8)
-    got = crop_map(labels, CropFrame(45.0, 45.0, 45.0), 33, nearest=True)
-    assert got.dtype == np.uint8
-    assert set(np.unique(got)) <= set(range(5))
 
 
 def test_clean_edges_replaces_mixed_colours_only() -> None:

@@ -79,7 +79,17 @@ def test_the_staged_folder_is_whole_and_stands_alone(
 def foreign_imports(folder: Path) -> dict[str, list[str]]:
     """Absolute imports that are neither Blender's, Python's own, nor in the wheels."""
     allowed = set(sys.stdlib_module_names) | {
-        *("bpy", "bpy_extras", "bpy_types", "gpu", "gpu_extras", "bl_ui", "blf", "mathutils"),
+        *(
+            "bpy",
+            "bpy_extras",
+            "bpy_types",
+            "gpu",
+            "gpu_extras",
+            "bl_ui",
+            "bl_operators",
+            "blf",
+            "mathutils",
+        ),
         *("addon_utils", "rna_prop_ui", "nodeitems_utils", "idprop", "bmesh"),
         *("numpy", "zmq", "msgpack", "attrs", "attr", "cattrs", "typing_extensions"),
     }

@@ -1,0 +1,80 @@
+"""``humanref serve``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from backend.cli.serve_arguments import Serve
+from backend.errors import HumanRefError
+from backend.service.folders import default_data_dir
+from backend.service.options import ServeOptions
+from backend.service.serve import serve
+from backend.service.worker import JobRunner
+from backend.service.worker_messages import LaneName
+from shared_protocol.connection import Connection, default_connection_path
+
+
+def run_serve(args: Serve) -> dict[str, Any]:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Raises:
+        HumanRefError: an option that makes no sense; see :func:`backend.service.serve.serve`.
+    """
+    options = serve_options(args)
+
+    def announce(connection: Connection) -> None:
+        if not args.json:
+            where = f"{connection.control}, connection file {options.connection_file}"
+            print(
+                f"humanref listens on {where}; Ctrl-C stops, jobs continue next time.", flush=True
+            )
+
+    serve(options, make_runner, announce)
+    return {"command": "serve", "stopped": True}
+
+
+def make_runner(lane: LaneName, smplx_path: Path | None) -> JobRunner:
+    """The pipeline, imported in the worker process and nowhere else."""
+    from backend.service.worker_jobs import PipelineRunner
+
+    return PipelineRunner(lane, smplx_path)
+
+
+def serve_options(args: Serve) -> ServeOptions:
+    """The server's options.
+
+    Raises:
+        HumanRefError: ``option_out_of_range``, ``smplx_missing``.
+    """
+    for name, value, good in (
+        ("--max-jobs", args.max_jobs, args.max_jobs >= 1),
+        ("--ttl-days", args.ttl_days, 0 < args.ttl_days <= 3650),
+        ("--idle-exit", args.idle_exit, args.idle_exit is None or args.idle_exit > 0),
+    ):
+        if not good:
+            raise HumanRefError(
+                "option_out_of_range", f"{name} {value} makes no sense.", "Give more than 0."
+            )
+    if args.smplx_model is not None and not args.smplx_model.exists():
+        raise HumanRefError(
+            "smplx_missing",
+            f"--smplx-model {args.smplx_model} does not exist.",
+            "Download SMPLX_NEUTRAL.npz from smpl-x.is.tue.mpg.de and give its path.",
+        )
+    plain = ServeOptions(
+        data_dir=(args.data_dir or default_data_dir()).absolute(),
+        connection_file=(args.connection_file or default_connection_path()).absolute(),
+    )
+    return dataclasses.replace(
+        plain,
+        bind=args.bind,
+        address=args.address,
+        curve=args.curve,
+        keys_dir=args.keys_dir,
+        max_jobs=args.max_jobs,
+        ttl_days=args.ttl_days,
+        idle_exit_minutes=args.idle_exit,
+        smplx_path=args.smplx_model.absolute() if args.smplx_model else None,
+    )

@@ -1,0 +1,1 @@
+"""The talk with the backend: connection, local process, jobs, and what arrives from them."""

@@ -1,0 +1,1 @@
+"""What the artist sees: preferences, properties, panels, operators and menus."""

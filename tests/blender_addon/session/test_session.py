@@ -1,0 +1,336 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from humanref_addon.session.backend_process import BackendProcess
+from humanref_addon.session.jobs import Job
+from humanref_addon.session.options import BackendOptions
+from humanref_addon.session.problem import ProblemError
+from humanref_addon.session.session import TICK_BUDGET, Session
+from humanref_addon.session.supervisor import Supervisor
+from humanref_addon.shared_protocol.client import events
+from humanref_addon.shared_protocol.connection import Connection, write_connection
+from humanref_addon.shared_protocol.errors import PROTOCOL_MISMATCH, Error
+from humanref_addon.shared_protocol.limits import Limits
+from humanref_addon.shared_protocol.messages import Accepted, JobStatus, Result, Welcome
+from humanref_addon.shared_protocol.version import PROTOCOL
+
+WELCOME = Welcome(
+    session="s",
+    server="humanref",
+    server_version="0.1.0",
+    protocol=PROTOCOL,
+    limits=Limits(),
+    device="cpu: a test",
+    memory_mb=1000,
+)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Client:
+    """What the session asks of a client, written down."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.asked: list[tuple[str, ...]] = []
+
+    def start(self) -> None:
+        self.asked.append(("start",))
+
+    def close(self) -> None:
+        self.asked.append(("close",))
+
+    def poll(self) -> list[Any]:
+        taken, self.events = self.events, []
+        return taken
+
+    def watch(self, job_id: str) -> None:
+        self.asked.append(("watch", job_id))
+
+    def cancel(self, job_id: str) -> None:
+        self.asked.append(("cancel", job_id))
+
+    def list_jobs(self) -> None:
+        self.asked.append(("list_jobs",))
+
+
+class Scene:
+    """A scene's side that writes down what is done to it."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, ...]] = []
+        self.blocked = ""
+        self.waiting: list[Job] = []
+        self.broken = False
+        self.on_preview: Callable[[], None] = lambda: None
+
+    def obstacle(self, _job_id: str) -> str:
+        return self.blocked
+
+    def can_preview(self, _job_id: str) -> bool:
+        return not self.blocked
+
+    def show_pose(self, event: events.PoseArrived) -> None:
+        self.done.append(("pose", event.job_id))
+
+    def show_preview(self, event: events.PreviewArrived) -> None:
+        self.done.append(("preview", event.job_id, str(event.step)))
+        self.on_preview()
+
+    def show_result(self, event: events.ResultArrived) -> None:
+        if self.broken:
+            raise ProblemError("character_invalid", "It does not fit together.")
+        self.done.append(("result", event.job_id))
+
+    def end(self, job_id: str) -> None:
+        self.done.append(("end", job_id))
+
+    def open_jobs(self) -> list[Job]:
+        return self.waiting
+
+
+class World:
+    """A session with everything around it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.scene, self.client, self.clock = Scene(), Client(), Clock()
+        self.options = BackendOptions(connection_file=folder / "backend.json")
+        line = "tcp://127.0.0.1"
+        self.connection = Connection(
+            protocol=PROTOCOL, control=f"{line}:5000", data=f"{line}:5001", token="t"
+        )
+        keeper = Supervisor(BackendProcess(folder / "log"), folder / "left.json", self.clock)
+        self.session = Session(
+            self.scene,
+            lambda _file, _keys: self.client,
+            keeper,
+            lambda: self.options,
+            self.clock,
+        )
+
+    def connected(self) -> "World":
+        write_connection(self.options.file, self.connection)
+        self.session.tick()
+        self.tell(events.Connected(welcome=WELCOME))
+        assert self.session.link.connected
+        return self
+
+    def tell(self, *news: Any) -> None:
+        self.client.events += news
+        self.session.tick()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def running(job_id: str = "j") -> Job:
+    return Job(job_id, "generate", "a.png", state="running", created=1.0)
+
+
+def preview(job_id: str, step: int) -> events.PreviewArrived:
+    return events.PreviewArrived(
+        job_id=job_id,
+        step=step,
+        topology="t",
+        vertices=np.zeros((3, 3), np.float32),
+        faces=np.zeros((1, 3), np.int32),
+        colors=np.zeros((3, 3), np.uint8),
+    )
+
+
+def result(job_id: str = "j") -> events.ResultArrived:
+    told = Result(character=None)
+    return events.ResultArrived(job_id=job_id, result=told, character=None)
+
+
+def test_it_attaches_by_itself_and_takes_up_what_the_scenes_wait_for(world: World) -> None:
+    world.scene.waiting = [Job("old", "generate", "a.png", state="queued")]
+    world.session.tick()
+    assert world.session.link.state == "off"
+    world.clock.now = 2
+    world.connected()
+    assert world.session.link.welcome == WELCOME
+    assert world.client.asked == [("start",), ("watch", "old"), ("list_jobs",)]
+    assert world.session.book.get("old") is not None
+
+
+def test_what_was_disconnected_on_purpose_stays_so(world: World) -> None:
+    world.connected().session.disconnect()
+    assert world.client.asked[-1] == ("close",)
+    world.clock.now = 60
+    world.session.tick()
+    assert world.session.link.state == "off"
+    with pytest.raises(ProblemError) as caught:
+        world.session.client()
+    assert caught.value.problem.code == "not_connected"
+
+
+def test_a_lost_line_is_said_and_comes_back(world: World) -> None:
+    world.connected()
+    gone = Error(code="no_backend", message="The backend is silent.")
+    world.tell(events.Disconnected(error=gone, retry_in=0.5))
+    assert (world.session.link.state, world.session.link.detail) == (
+        *("lost", "The backend is silent."),
+    )
+    assert world.session.problem is None
+    world.tell(events.Connected(welcome=WELCOME))
+    assert world.session.link.connected
+
+
+def test_a_refusal_is_one_clear_problem(world: World) -> None:
+    world.connected()
+    words = "This add-on speaks protocol 1.0, the backend 2.0."
+    mismatch = Error(code=PROTOCOL_MISMATCH, message=words, hint="Update.")
+    world.tell(events.Disconnected(error=mismatch, retry_in=None))
+    assert world.session.link.state == "refused"
+    assert world.session.problem.message == words
+
+
+def test_after_a_refusal_one_can_try_again(world: World) -> None:
+    world.connected()
+    key = Error(code="not_allowed", message="The key is not on the list.")
+    world.tell(events.Disconnected(error=key, retry_in=None))
+    world.session.start_backend()
+    assert world.session.link.state == "connecting"
+    assert world.client.asked[-2:] == [("close",), ("start",)]
+
+
+def test_trying_again_takes_the_old_problem_away(world: World) -> None:
+    world.connected().session.book.add(running())
+    world.tell(events.JobFailed(job_id="j", error=Error(code="x", message="y")))
+    assert world.session.problem is not None
+    world.session.request(running("again"), lambda client: None)
+    assert world.session.problem is None
+
+
+def test_only_the_newest_preview_is_shown_in_a_tick(world: World) -> None:
+    world.connected().session.book.add(running())
+    world.tell(preview("j", 10), preview("j", 20), preview("j", 30))
+    assert world.scene.done == [("preview", "j", "30")]
+
+
+def test_a_preview_after_the_end_leaves_no_stray_mesh(world: World) -> None:
+    world.connected().session.book.add(running())
+    status = JobStatus(kind="generate", state="cancelled", photo_name="", created=0.0, seq=1)
+    world.tell(events.JobEnded(job_id="j", status=status), preview("j", 30))
+    world.tell(preview("stranger", 1))
+    assert world.scene.done == [("end", "j")]
+
+
+def test_a_tick_begins_nothing_new_after_its_budget(world: World) -> None:
+    world.connected()
+    jobs = [running(f"j{k}") for k in range(10)]
+    for job in jobs:
+        world.session.book.add(job)
+    took = 0.6 * TICK_BUDGET
+
+    class Slow(list):
+        def popleft(self) -> Any:
+            world.clock.now += took
+            return self.pop(0)
+
+    world.session._events = Slow()
+    failed = [
+        events.JobFailed(job_id=job.job_id, error=Error(code="x", message="y")) for job in jobs
+    ]
+    world.tell(*failed)
+    assert len(world.scene.done) == 2
+    for _ in range(4):
+        world.session.tick()
+    assert len(world.scene.done) == 10
+
+
+def test_a_result_waits_until_the_scene_is_ready(world: World) -> None:
+    world.connected().session.book.add(running())
+    world.scene.blocked = "in the middle of something"
+    world.tell(result())
+    world.session.tick()
+    assert world.scene.done == []
+    assert world.session.waiting == "in the middle of something"
+    assert world.session.book.get("j").state == "done"
+    world.scene.blocked = ""
+    world.session.tick()
+    assert world.scene.done == [("result", "j")]
+    assert world.session.waiting == ""
+    world.session.tick()
+    assert len(world.scene.done) == 1
+
+
+def test_a_result_that_does_not_fit_is_a_problem_once(world: World) -> None:
+    world.connected().session.book.add(running())
+    world.scene.broken = True
+    world.tell(result())
+    assert world.session.problem.code == "character_invalid"
+    world.session.dismiss_problem()
+    world.session.tick()
+    assert world.session.problem is None
+
+
+def test_a_failed_job_cleans_up_and_says_why(world: World) -> None:
+    world.connected().session.book.add(running())
+    error = Error(code="out_of_memory", message="There is not enough memory.", hint="Draft.")
+    world.tell(events.JobFailed(job_id="j", error=error))
+    assert world.scene.done == [("end", "j")]
+    assert (world.session.problem.code, world.session.problem.job_id) == ("out_of_memory", "j")
+
+
+def test_cancel_shows_at_once_and_a_refused_request_makes_no_job(world: World) -> None:
+    with pytest.raises(ProblemError):
+        world.session.request(running("never"), lambda client: None)
+    assert world.session.book.get("never") is None
+    world.connected().session.book.add(running())
+    world.session.cancel("j")
+    assert world.session.book.get("j").state == "cancelling"
+    assert ("cancel", "j") in world.client.asked
+
+
+def test_jobs_of_another_blender_are_looked_at(world: World) -> None:
+    world.connected()
+    world.session.request(running("mine"), lambda client: None)
+    accepted = Accepted(state="queued")
+    world.tell(events.JobAccepted(job_id="mine", accepted=accepted), events.JobsListed(jobs=()))
+    assert world.session.book.get("mine") is None
+    theirs = events.JobsListed(jobs=(*(summary("other", "running"), summary("finished", "done")),))
+    world.tell(theirs)
+    # Looked at every two seconds, not followed: the result is the other Blender's.
+    assert not [asked for asked in world.client.asked if asked[0] == "watch"]
+    before = world.client.asked.count(("list_jobs",))
+    world.session.tick()
+    world.clock.now += 2.5
+    world.session.tick()
+    world.session.tick()
+    assert world.client.asked.count(("list_jobs",)) == before + 1
+
+
+def summary(job_id: str, state: str) -> Any:
+    from humanref_addon.shared_protocol.messages import JobSummary
+
+    return JobSummary(
+        job_id=job_id, kind="generate", state=state, photo_name="", created=0.0, expires=0.0
+    )
+
+
+def test_a_backend_that_is_not_there_is_said_on_start(world: World, tmp_path: Path) -> None:
+    world.options = BackendOptions(
+        connection_file=world.options.file, command=str(tmp_path / "none")
+    )
+    with pytest.raises(ProblemError) as caught:
+        world.session.start_backend()
+    assert caught.value.problem.code == "backend_not_found"
+
+
+def test_start_attaches_to_a_backend_that_runs(world: World) -> None:
+    write_connection(world.options.file, world.connection)
+    world.session.start_backend()
+    assert world.session.link.state == "connecting"
+    assert world.client.asked == [("start",)]
