@@ -214,7 +214,8 @@ def generate(
         )
     prior = None
     if settings.guidance in PRIOR_GUIDANCE:
-        with stage("prior", on_event):
+        named = settings.prior.repo or (settings.prior.folder or Path()).name
+        with stage("prior", on_event, named):
             prior = load_prior(settings.prior, device, on_event)
     layout = HashGridLayout.from_settings(settings.field)
     encoding, why_encoding = make_encoding(settings.field.encoding, layout, str(device))

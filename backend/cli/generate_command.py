@@ -43,7 +43,7 @@ def run_generate(args: Generate) -> dict[str, Any]:
     settings = generate_settings(args)
     check_request(args)
     if settings.guidance in PRIOR_GUIDANCE:
-        check_prior(settings.prior)
+        check_prior(settings.prior, settings.guidance)
     check_suffix(args.output, CHARACTER_FORMATS, "The output")
     artifacts = {name: args.artifacts / name for name in ARTIFACTS} if args.artifacts else {}
     checkpoint = checkpoint_path(args.output)

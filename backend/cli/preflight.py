@@ -8,7 +8,7 @@ from backend.cli.arguments import Estimate, Generate
 from backend.cli.output import check_inputs
 from backend.errors import HumanRefError
 from backend.run_report import RunRecorder
-from backend.settings import PriorSettings
+from backend.settings import Guidance, PriorSettings
 
 
 def named_inputs(args: Generate | Estimate) -> dict[str, Path | None]:
@@ -47,14 +47,17 @@ def check_request(args: Generate | Estimate) -> None:
         )
 
 
-def check_prior(settings: PriorSettings) -> None:
+def check_prior(settings: PriorSettings, guidance: Guidance) -> None:
     """Refuse a diffusion model that is absent or of the wrong kind before the photo is looked at.
 
     Raises:
-        HumanRefError: see ``StableDiffusionPrior.load``.
+        HumanRefError: see ``StableDiffusionPrior.load``; ``missing_package``.
     """
     from backend.guidance.stable_diffusion_files import check_folder, find_folder
+    from backend.perception.hub import require
 
+    if guidance == "vsd":
+        require("vsd", "peft")
     source = settings.folder or settings.repo
     check_folder(find_folder(str(source), settings.revision))
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from backend.errors import HumanRefError
 from backend.guidance.denoiser import ReferenceDenoiser, SeenView
@@ -35,6 +36,7 @@ class UniPCRefinement:
                 "Use 1 <= refine_last <= refine_steps.",
             )
         self.denoiser, self._steps, self._last = denoiser, steps, last
+        self._betas = _betas(denoiser.prior.alphas_cumprod)
 
     @property
     def prior(self) -> DiffusionPrior:
@@ -45,10 +47,16 @@ class UniPCRefinement:
     def refine(
         self, picture: Float[Tensor, "1 3 n n"], view: SeenView, draws: Draws
     ) -> Float[Tensor, "1 3 m m"]:
-        """The refined picture at the prior's own resolution, sRGB in [0, 1]."""
+        """The refined picture at the prior's own resolution, sRGB in [0, 1].
+
+        Where half precision overflowed the render stays as it is.
+        """
         clean = self.prior.encode(picture)
         noise = torch.randn(clean.shape, generator=draws.device, device=clean.device)
-        return self.prior.decode(self.denoise(clean, noise, view, draws))
+        refined = self.prior.decode(self.denoise(clean, noise, view, draws))
+        size = (refined.shape[-2], refined.shape[-1])
+        plain = functional.interpolate(picture, size, mode="bilinear", align_corners=False)
+        return torch.where(torch.isfinite(refined), refined, plain)
 
     @torch.no_grad()
     def denoise(
@@ -59,7 +67,7 @@ class UniPCRefinement:
         draws: Draws,
     ) -> Float[Tensor, "1 c h w"]:
         """Latents noised with ``noise`` to the first of the last steps and brought back."""
-        scheduler = _unipc(self.prior.alphas_cumprod, self._steps)
+        scheduler = _unipc(self._betas, self._steps)
         timesteps: list[int] = scheduler.timesteps.tolist()[-self._last :]
         scheduler.set_begin_index(self._steps - self._last)
         start = timesteps[0]
@@ -106,15 +114,21 @@ class ViewBank:
         self._made = list(state["made"])
 
 
-def _unipc(alphas_cumprod: Float[Tensor, "t"], steps: int) -> Any:
+def _betas(alphas_cumprod: Float[Tensor, "t"]) -> list[float]:
+    """The noise schedule that has these products."""
+    alphas = alphas_cumprod.double().cpu()
+    before = torch.cat([alphas.new_ones(1), alphas[:-1]])
+    betas: list[float] = (1.0 - alphas / before).tolist()
+    return betas
+
+
+def _unipc(betas: list[float], steps: int) -> Any:
     """diffusers' UniPC over the prior's own noise schedule, for predictions of the noise."""
     from diffusers import UniPCMultistepScheduler
 
-    alphas = alphas_cumprod.double().cpu()
-    before = torch.cat([alphas.new_ones(1), alphas[:-1]])
     scheduler: Any = UniPCMultistepScheduler(
-        num_train_timesteps=len(alphas),
-        trained_betas=(1.0 - alphas / before).tolist(),
+        num_train_timesteps=len(betas),
+        trained_betas=betas,
         prediction_type="epsilon",
     )
     scheduler.set_timesteps(steps)

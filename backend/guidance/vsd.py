@@ -16,12 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from backend.errors import HumanRefError
 from backend.guidance.denoiser import ReferenceDenoiser, SeenView
 from backend.guidance.prior import Condition, Prompt, View, add_noise, noise_from_prediction
 from backend.guidance.protocol import Draws
 from backend.guidance.stable_diffusion import StableDiffusionPrior
-from backend.perception.hub import installed
+from backend.perception.hub import require
 
 _ADAPTER = "renders"
 _TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -78,12 +77,7 @@ class VariationalResidual:
         learning_rate: float,
         seed: int,
     ) -> None:
-        if not installed("peft"):
-            raise HumanRefError(
-                "missing_package",
-                "VSD needs peft, which is not installed.",
-                'Install it with: pip install "humanref[vsd]"',
-            )
+        require("vsd", "peft")
         from peft import LoraConfig
 
         self._prior, self._prompt = prior, prompt
@@ -126,6 +120,10 @@ class VariationalResidual:
             loss = (self._of_renders(noisy, t, view) - noise).square().mean()
             self._optimizer.zero_grad()
             loss.backward()
+        for parameter in (*self._lora.values(), *self._camera.parameters()):
+            if parameter.grad is not None:
+                # Half precision overflowed: nothing is learned from that.
+                parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
         self._optimizer.step()
 
     def _of_renders(self, noisy: Tensor, t: int, view: SeenView) -> Tensor:

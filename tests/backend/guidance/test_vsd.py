@@ -9,12 +9,12 @@ import torch
 from torch import Generator
 
 from backend.errors import HumanRefError
-from backend.guidance import vsd
 from backend.guidance.denoiser import ReferenceDenoiser, SeenView
 from backend.guidance.prior import Prompt, View
 from backend.guidance.protocol import Draws
 from backend.guidance.stable_diffusion import StableDiffusionPrior
 from backend.guidance.vsd import VariationalResidual
+from backend.perception import hub
 
 PROMPT = Prompt("a person")
 VIEW = SeenView(120.0, 10.0, torch.zeros(1, 16, 16, dtype=torch.uint8))
@@ -120,7 +120,7 @@ def test_it_continues_from_its_state(tiny_prior: StableDiffusionPrior) -> None:
 def test_without_peft_one_sentence_says_so(
     tiny_prior: StableDiffusionPrior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vsd, "installed", lambda *names: False)
+    monkeypatch.setattr(hub, "installed", lambda *names: False)
     with pytest.raises(HumanRefError) as error:
         _make(tiny_prior)
     assert error.value.code == "missing_package"
