@@ -19,10 +19,12 @@ from backend.errors import HumanRefError
 from backend.settings import (
     MAX_TEXTURE,
     MIN_TEXTURE,
+    PRIOR_GUIDANCE,
     Device,
     GenerateSettings,
     Guidance,
     Preset,
+    PriorSettings,
     preset_settings,
 )
 
@@ -105,7 +107,10 @@ class Generate:
     person: Annotated[int | None, optional("N")] = None
     """Which person, counted from the left, 0 first; the largest when left out."""
     guidance: Guidance = "mirror"
-    """Unseen sides. mirror: a baseline that carries the photo to the back; none: left alone."""
+    """Unseen sides. mirror: a baseline that carries the photo to the back; none: left alone; ref-sds:
+    the paper's, with --prior; ref-sds-global (no regions), sds and vsd (text only): to compare."""
+    prior: Annotated[str | None, optional("FOLDER")] = None
+    """Diffusion model for ref-sds: a folder of Stable Diffusion 1.x, or a downloaded hub id[@commit]."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Same seed, same machine, same character."""
     device: Device = "auto"
@@ -204,6 +209,7 @@ def generate_settings(args: Generate) -> GenerateSettings:
     if not 0 <= args.seed < 2**63:
         raise _out_of_range("--seed", args.seed, "a whole number from 0 up")
     settings = preset_settings(args.preset)
+    settings = replace(settings, prior=prior_settings(args, settings.prior))
     if args.steps is not None:
         settings = replace(settings, optimization=replace(settings.optimization, steps=args.steps))
     if args.faces is not None:
@@ -217,6 +223,31 @@ def generate_settings(args: Generate) -> GenerateSettings:
         device=args.device,
         height_cm=args.body.height_cm,
     )
+
+
+def prior_settings(args: Generate, preset: PriorSettings) -> PriorSettings:
+    """Where the diffusion prior lies.
+
+    Raises:
+        HumanRefError: ``prior_missing`` or ``option_conflict`` where --guidance and --prior disagree.
+    """
+    if args.guidance not in PRIOR_GUIDANCE:
+        if args.prior is None:
+            return preset
+        raise HumanRefError(
+            "option_conflict",
+            f"--prior is given, but the guidance {args.guidance} asks no prior.",
+            "Add --guidance ref-sds, or leave --prior out.",
+        )
+    if args.prior is None:
+        from backend.guidance.prior_choice import prior_missing
+
+        raise prior_missing()
+    folder = Path(args.prior).expanduser()
+    if folder.exists() or args.prior.count("/") != 1:
+        return replace(preset, folder=folder)
+    repo, _, revision = args.prior.partition("@")
+    return replace(preset, repo=repo, revision=revision or None)
 
 
 def check_height(height_cm: float) -> None:
