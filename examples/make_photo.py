@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from synthetic.figure import make_person
 from synthetic.recipes import EXAMPLE
 from synthetic.studio import Picture, Studio
+
+from backend.training.figure import make_person
 
 
 def add_grain(image: Image.Image, seed: int = 0, sigma: float = 1.2) -> Image.Image:

@@ -18,9 +18,10 @@ import numpy as np
 import trimesh
 from make_photo import add_grain
 from PIL import Image
-from synthetic.figure import Recipe, make_person
 from synthetic.recipes import SUBJECTS
 from synthetic.studio import Picture, Studio
+
+from backend.training.figure import Recipe, make_person
 
 VIEW_SIZE = 512
 AZIMUTHS = range(0, 360, 45)

@@ -15,6 +15,7 @@ from tyro.conf import Positional, arg
 
 from backend.cli.fields import Flag, optional
 from backend.cli.serve_arguments import Keys, Serve
+from backend.cli.training_arguments import MakePeople
 from backend.errors import HumanRefError
 from backend.settings import (
     MAX_TEXTURE,
@@ -174,7 +175,7 @@ class Doctor:
     """Print one JSON object on stdout."""
 
 
-Command = Generate | Estimate | Serve | Keys | Doctor
+Command = Generate | Estimate | MakePeople | Serve | Keys | Doctor
 
 
 def parse(argv: list[str]) -> Command:

@@ -89,7 +89,7 @@ def check_outputs(
             )
         try:
             _check_place(path, force)
-            _check_folder(place.parent, needed_bytes)
+            check_folder(place.parent, needed_bytes)
         except OSError as error:
             # Looking is refused too: a folder that may not be entered, a name that is too long.
             raise write_error(error, path) from error
@@ -106,8 +106,12 @@ def _check_place(path: Path, force: bool) -> None:
         )
 
 
-def _check_folder(folder: Path, needed_bytes: int) -> None:
-    """Prove that files can be made in ``folder``, which need not exist yet."""
+def check_folder(folder: Path, needed_bytes: int) -> None:
+    """Prove that files can be made in ``folder``, which need not exist yet.
+
+    Raises:
+        HumanRefError: ``unwritable``, ``disk_full``.
+    """
     ancestor = folder
     while not ancestor.exists() and ancestor != ancestor.parent:
         ancestor = ancestor.parent

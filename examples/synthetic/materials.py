@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from .figure import Part, Recipe
+from backend.training.figure import Part, Recipe
 
 Socket = Any
 

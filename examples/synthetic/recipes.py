@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .figure import Recipe
+from backend.training.figure import Recipe
 
 Rotations = dict[str, tuple[float, float, float]]
 

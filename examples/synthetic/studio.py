@@ -13,7 +13,8 @@ import bpy
 import numpy as np
 from jaxtyping import Float, Int
 
-from .figure import Part, Person
+from backend.training.figure import Part, Person
+
 from .materials import NodeBuilder, normal_material, part_material
 
 Color = tuple[float, float, float, float]

