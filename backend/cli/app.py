@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from backend.cli.arguments import Command, Doctor, Estimate, Keys, MakePeople, Serve, parse
+from backend.cli.arguments import Command, Doctor, Estimate, Evaluate, Keys, MakePeople, Serve, parse
 from backend.errors import Cancelled, HumanRefError
 from backend.files import is_disk_full, write_error
 from backend.threads import calm_thread_pools
@@ -57,6 +57,10 @@ def run_command(command: Command) -> dict[str, Any]:
         from backend.cli.keys_command import run_keys
 
         return run_keys(command)
+    if isinstance(command, Evaluate):
+        from backend.cli.evaluate_command import run_evaluate
+
+        return run_evaluate(command)
     if isinstance(command, MakePeople):
         from backend.cli.make_people_command import run_make_people
 

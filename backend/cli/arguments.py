@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional, arg
 
+from backend.cli.evaluate_arguments import Evaluate
 from backend.cli.fields import Flag, optional
 from backend.cli.serve_arguments import Keys, Serve
 from backend.cli.training_arguments import MakePeople
@@ -175,7 +176,7 @@ class Doctor:
     """Print one JSON object on stdout."""
 
 
-Command = Generate | Estimate | MakePeople | Serve | Keys | Doctor
+Command = Generate | Estimate | Evaluate | MakePeople | Serve | Keys | Doctor
 
 
 def parse(argv: list[str]) -> Command:
@@ -201,14 +202,14 @@ def generate_settings(args: Generate) -> GenerateSettings:
     """
     check_height(args.body.height_cm)
     if args.faces is not None and args.faces < MIN_FACES:
-        raise _out_of_range("--faces", args.faces, f"{MIN_FACES} or more")
+        raise out_of_range("--faces", args.faces, f"{MIN_FACES} or more")
     if args.texture and not MIN_TEXTURE <= args.texture <= MAX_TEXTURE:
         wanted = f"0, or {MIN_TEXTURE} to {MAX_TEXTURE}"
-        raise _out_of_range("--texture", args.texture, wanted)
+        raise out_of_range("--texture", args.texture, wanted)
     if args.steps is not None and args.steps < 1:
-        raise _out_of_range("--steps", args.steps, "1 or more")
+        raise out_of_range("--steps", args.steps, "1 or more")
     if not 0 <= args.seed < 2**63:
-        raise _out_of_range("--seed", args.seed, "a whole number from 0 up")
+        raise out_of_range("--seed", args.seed, "a whole number from 0 up")
     settings = preset_settings(args.preset)
     settings = replace(settings, prior=prior_settings(args, settings.prior))
     if args.steps is not None:
@@ -244,10 +245,15 @@ def prior_settings(args: Generate, preset: PriorSettings) -> PriorSettings:
         from backend.guidance.prior_choice import prior_missing
 
         raise prior_missing()
-    folder = Path(args.prior).expanduser()
-    if folder.exists() or args.prior.count("/") != 1:
+    return named_prior(args.prior, preset)
+
+
+def named_prior(name: str, preset: PriorSettings) -> PriorSettings:
+    """What ``--prior`` names: a folder, or a hub id[@commit]."""
+    folder = Path(name).expanduser()
+    if folder.exists() or name.count("/") != 1:
         return replace(preset, folder=folder)
-    repo, _, revision = args.prior.partition("@")
+    repo, _, revision = name.partition("@")
     return replace(preset, repo=repo, revision=revision or None)
 
 
@@ -255,10 +261,11 @@ def check_height(height_cm: float) -> None:
     """Raises HumanRefError ``option_out_of_range`` for a stature that no person has (or NaN)."""
     if not MIN_HEIGHT_CM <= height_cm <= MAX_HEIGHT_CM:
         wanted = f"centimetres between {MIN_HEIGHT_CM:.0f} and {MAX_HEIGHT_CM:.0f}"
-        raise _out_of_range("--height-cm", height_cm, wanted)
+        raise out_of_range("--height-cm", height_cm, wanted)
 
 
-def _out_of_range(option: str, value: int | float, wanted: str) -> HumanRefError:
+def out_of_range(option: str, value: int | float, wanted: str) -> HumanRefError:
+    """An option whose value makes no sense, in one sentence."""
     return HumanRefError(
         "option_out_of_range", f"{option} {value:g} makes no sense.", f"Give {wanted}."
     )
