@@ -23,6 +23,8 @@ STYLES = (
     "wide_trousers",
 )
 _SHELL_SHARE = 0.55
+_HANGING = ("dress", "skirt", "coat")
+"""Styles whose wearers take small steps: a tube is not simulated cloth."""
 
 _SKINS = (
     (0.86, 0.69, 0.61),
@@ -105,7 +107,7 @@ def cast(wardrobe: Wardrobe, *, seed: int, split: Split, number: int, turn: floa
     return Casting(
         seed=f"{seed}/{split}/{number}",
         phenotype=phenotype,
-        pose=sample_pose(rng, calm="dress" in outfit or "skirt" in outfit, turn=turn),
+        pose=sample_pose(rng, calm=any(word in outfit for word in _HANGING), turn=turn),
         outfit=outfit,
         shoes=str(rng.choice(wardrobe.shoes)),
         hair=str(rng.choice(members(wardrobe.hair, split))),
