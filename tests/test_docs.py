@@ -23,7 +23,7 @@ def test_method_names_only_tests_that_exist() -> None:
 def test_readme_names_only_options_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     known = ""
-    for command in ("generate", "estimate", "evaluate", "doctor", "serve", "keys"):
+    for command in ("generate", "estimate", "evaluate", "make-people", "doctor", "serve", "keys"):
         with pytest.raises(SystemExit):
             parse([command, "--help"])
         known += capsys.readouterr().out

@@ -18,7 +18,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from backend.cli.arguments import Command, Doctor, Estimate, Evaluate, Keys, MakePeople, Serve, parse
+from backend.cli.arguments import (
+    Command,
+    Doctor,
+    Estimate,
+    Evaluate,
+    Keys,
+    MakePeople,
+    Serve,
+    parse,
+)
 from backend.errors import Cancelled, HumanRefError
 from backend.files import is_disk_full, write_error
 from backend.threads import calm_thread_pools
