@@ -45,7 +45,8 @@ def run_evaluate(args: Evaluate) -> dict[str, Any]:
                 args.dataset, args.output, methods, settings, args.limit, args.fresh
             )
             report = evaluate(request, progress)
-        except KeyboardInterrupt as stop:
+        except (KeyboardInterrupt, Cancelled) as stop:
+            # A fit that is stopped says that nothing was kept: of itself, which is not the whole.
             raise Cancelled(
                 f"Stopped; finished results are kept in {args.output / 'results'}.",
                 "Run the same command to go on.",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from backend.errors import Cancelled
 from backend.evaluation import runner
 
 
@@ -54,17 +55,20 @@ def test_an_output_inside_the_dataset_would_be_a_subject(
     assert not (dataset / "report").exists()
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), Cancelled("Stopped.", "Nothing was kept.")])
 def test_ctrl_c_says_what_is_kept(
     humanref: Callable[..., Any],
     dataset: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    stop: BaseException,
 ) -> None:
     def stopped(request: Any, on_event: Any) -> None:
-        raise KeyboardInterrupt
+        raise stop
 
     monkeypatch.setattr(runner, "evaluate", stopped)
     ended = humanref("evaluate", dataset, "-o", tmp_path / "report")
     assert ended.code == 130
     assert "results" in ended.err
     assert "Run the same command to go on." in ended.err
+    assert "Nothing was kept" not in ended.err
