@@ -9,14 +9,17 @@ from scene_data import SceneData
 
 
 @pytest.fixture
-def shading() -> Iterator[Any]:
+def shading(data: SceneData) -> Iterator[Any]:
     """Of the 3D view, with a look of the artist's own: shiny, by object, under a MatCap."""
+    # Tests before this one have looked at people.
+    data.scene("view_shading").restore_shading()
     screen = bpy.context.window.screen
     (area,) = (area for area in screen.areas if area.type == "VIEW_3D")
     shading = area.spaces.active.shading
     plain = look(shading)
-    shading.color_type, shading.light = "OBJECT", "MATCAP"
+    shading.color_type, shading.show_specular_highlight, shading.light = "OBJECT", True, "MATCAP"
     yield shading
+    data.scene("view_shading").restore_shading()
     shading.color_type, shading.show_specular_highlight, shading.light = plain[:3]
 
 
