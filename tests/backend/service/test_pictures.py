@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from service_harness import blob_of, greeted, options, running
+from service_harness import greeted, options, running
 
 from backend.service.pictures import check_pixels
 from shared_protocol.codec import new_id
 from shared_protocol.errors import ProtocolError
 from shared_protocol.limits import Limits
 from shared_protocol.messages import Accepted, Estimate, Maps, Submit
+from shared_protocol.packing import blob_ref
 
 
 def _png_of(width: int, height: int) -> bytes:
@@ -80,4 +81,4 @@ def test_server_refuses_before_work_begins(tmp_path: Path) -> None:
         assert not server.server.dispatcher.jobs
         content = Estimate(photo=good, photo_name="x.png")
         assert client.ask(content, Accepted, job_id=new_id()).state in ("queued", "running")
-        assert blob_of(_picture("PNG", 50, 50)) == good
+        assert blob_ref(_picture("PNG", 50, 50)) == good

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from service_harness import blob_of, greeted, options, running
+from service_harness import greeted, options, running
 
 from backend.service.blobs import BlobStore
 from backend.service.quota import Quota
 from shared_protocol.errors import ProtocolError
 from shared_protocol.limits import Limits
 from shared_protocol.messages import Accepted, BlobRef, Forget, Forgotten, Result, Submit
+from shared_protocol.packing import blob_ref
 
 KB = 1000
 
@@ -24,7 +25,7 @@ def _counted(store: BlobStore, owner: str) -> tuple[int, int]:
 
 def _refused(store: BlobStore, owner: str, data: bytes) -> str:
     with pytest.raises(ProtocolError) as refused:
-        store.put(owner, blob_of(data), 0, data)
+        store.put(owner, blob_ref(data), 0, data)
     return refused.value.code
 
 
@@ -32,15 +33,15 @@ def test_an_owner_has_a_share_and_no_more(tmp_path: Path) -> None:
     store = BlobStore(tmp_path, Limits(), 1000 * KB)
     first, second, third = (bytes([n]) * 400 * KB for n in range(3))
     for data in (first, second):
-        store.put("anna", blob_of(data), 0, data)
+        store.put("anna", blob_ref(data), 0, data)
         assert len(set(_counted(store, "anna"))) == 1
     assert _refused(store, "anna", third) == "quota"
     # What is there already costs nothing, and nobody else is concerned.
-    assert store.put("anna", blob_of(first), 0, first) == len(first)
-    assert store.put("ben", blob_of(third), 0, third) == len(third)
+    assert store.put("anna", blob_ref(first), 0, first) == len(first)
+    assert store.put("ben", blob_ref(third), 0, third) == len(third)
     store.check_quota("anna")
-    store.delete("anna", blob_of(first).sha256)
-    assert store.put("anna", blob_of(third), 0, third) == len(third)
+    store.delete("anna", blob_ref(first).sha256)
+    assert store.put("anna", blob_ref(third), 0, third) == len(third)
     assert _counted(store, "anna") == (800 * KB, 800 * KB)
 
 
@@ -78,7 +79,7 @@ def test_a_result_is_never_refused_but_counts(tmp_path: Path) -> None:
     for n in range(2):
         data = bytes([n]) * 400 * KB
         made.write_bytes(data)
-        store.adopt("anna", blob_of(data), made)
+        store.adopt("anna", blob_ref(data), made)
     assert _counted(store, "anna") == (800 * KB, 800 * KB)
     with pytest.raises(ProtocolError) as refused:
         store.check_quota("anna")
@@ -89,7 +90,7 @@ def test_a_result_is_never_refused_but_counts(tmp_path: Path) -> None:
 def test_many_tiny_files_are_not_free(tmp_path: Path) -> None:
     store = BlobStore(tmp_path, Limits(), 1 << 20)
     for n in range(16):
-        store.put("anna", blob_of(b"%d" % n), 0, b"%d" % n)
+        store.put("anna", blob_ref(b"%d" % n), 0, b"%d" % n)
     assert _refused(store, "anna", b"one more") == "quota"
 
 
@@ -100,7 +101,7 @@ def test_server_that_is_full_for_its_owner_delivers_and_takes_more_after_a_forge
         job = client.submit("steps=1")
         # The result alone is larger than the share.
         assert client.push(Result, job).content.character.size > 3_000_000
-        photo = blob_of(b"a photo of a person" * 1000)
+        photo = blob_ref(b"a photo of a person" * 1000)
         for ask in (
             lambda: client.put(b"another"),
             lambda: client.ask(Submit(photo=photo, photo_name="x"), Accepted, job_id="j" * 9),

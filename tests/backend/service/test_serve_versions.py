@@ -7,7 +7,7 @@ from typing import Any
 import msgpack
 import numpy as np
 import pytest
-from service_harness import PHOTO, RawClient, RunningServer, blob_of, greeted, options, running
+from service_harness import PHOTO, RawClient, RunningServer, greeted, options, running
 
 from shared_protocol.arrays import digest
 from shared_protocol.client.client import BackendClient
@@ -27,6 +27,7 @@ from shared_protocol.messages import (
     Submit,
     Welcome,
 )
+from shared_protocol.packing import blob_ref
 from shared_protocol.version import MAJOR, MINOR, PROTOCOL
 
 LATER = f"{MAJOR}.{MINOR + 7}"
@@ -75,7 +76,7 @@ def test_client_of_a_later_minor_is_served(server: RunningServer) -> None:
         assert isinstance(
             _tell(client, _hello(LATER, token, client.session), line="data").content, Welcome
         )
-        photo = blob_of(PHOTO)
+        photo = blob_ref(PHOTO)
         data = {"data": np.frombuffer(PHOTO, np.uint8)}
         told = _tell(client, PutChunk(blob=photo, offset=0), line="data", buffers=data).content
         assert told == ChunkStored(blob=photo, offset=len(PHOTO))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_runner import POSE
-from service_harness import blob_of, options
+from service_harness import options
 
 from backend.service.job_store import JobRecord
 from backend.service.jobs import Job
@@ -17,6 +17,7 @@ from backend.service.sessions import Sessions
 from backend.service.worker_messages import PreviewMesh
 from shared_protocol.errors import ProtocolError
 from shared_protocol.messages import Submit
+from shared_protocol.packing import blob_ref
 
 
 def test_bucket_allows_its_rate_and_its_burst() -> None:
@@ -85,7 +86,7 @@ def test_a_credit_brings_one_preview_and_the_newest(tmp_path: Path) -> None:
     post = _Post()
     viewers = Viewers.__new__(Viewers)
     viewers._sessions, viewers._post, viewers._newest = sessions, post, {}  # type: ignore[assignment]
-    request = Submit(photo=blob_of(b"x"), photo_name="x", pose=POSE)
+    request = Submit(photo=blob_ref(b"x"), photo_name="x", pose=POSE)
     job = Job(JobRecord("uid", "local", "job", "generate", request, 0.0))
 
     def mesh(step: int) -> PreviewMesh:
