@@ -78,7 +78,9 @@ def paint(
 ) -> np.ndarray:
     """The doll's back after ``steps`` steps of distillation from grey; (n, n, 3) on plain grey."""
     photo = reference_of(prior, doll, swapped=method.swapped) if method.sees_photo else None
-    denoiser = ReferenceDenoiser(prior, Prompt(""), scale, photo, gamma=method.gamma)
+    denoiser = ReferenceDenoiser(
+        prior, Prompt(""), scale, photo, gamma=method.gamma, clean_reference=True
+    )
     distillation = ScoreDistillation(
         prior, NoiseResidual(denoiser, method.title), TimestepRange(200, 600, 300)
     )

@@ -25,6 +25,7 @@ from backend.settings import (
     Guidance,
     Preset,
     PriorSettings,
+    named_prior,
     preset_settings,
 )
 
@@ -226,7 +227,7 @@ def generate_settings(args: Generate) -> GenerateSettings:
 
 
 def prior_settings(args: Generate, preset: PriorSettings) -> PriorSettings:
-    """Where the diffusion prior lies.
+    """Where the diffusion prior lies; on a server that is the server's own business.
 
     Raises:
         HumanRefError: ``prior_missing`` or ``option_conflict`` where --guidance and --prior disagree.
@@ -239,15 +240,19 @@ def prior_settings(args: Generate, preset: PriorSettings) -> PriorSettings:
             f"--prior is given, but the guidance {args.guidance} asks no prior.",
             "Add --guidance ref-sds, or leave --prior out.",
         )
+    if args.remote.server is not None:
+        if args.prior is None:
+            return preset
+        raise HumanRefError(
+            "option_conflict",
+            "--prior is given, but a server uses its own.",
+            "Leave --prior out; the server is started with: humanref serve --prior FOLDER",
+        )
     if args.prior is None:
         from backend.guidance.prior_choice import prior_missing
 
         raise prior_missing()
-    folder = Path(args.prior).expanduser()
-    if folder.exists() or args.prior.count("/") != 1:
-        return replace(preset, folder=folder)
-    repo, _, revision = args.prior.partition("@")
-    return replace(preset, repo=repo, revision=revision or None)
+    return named_prior(preset, args.prior)
 
 
 def check_height(height_cm: float) -> None:

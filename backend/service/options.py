@@ -31,6 +31,8 @@ class ServeOptions:
     """Stop when nobody was connected and nothing ran for this long; None for never."""
     smplx_path: Path | None = None
     """The user's licensed SMPL-X file or folder, for jobs with ``body = "smplx"``."""
+    prior: str | None = None
+    """Folder or hub id of a diffusion model, for jobs whose guidance distils one."""
     max_sessions: int = 64
     session_silence: float = 3600.0
     """Seconds after which a silent session is forgotten."""
