@@ -21,6 +21,7 @@ find_exact = for p in $(PYTHON) python$(1) $(PYENV_VERSIONS)/$(1).*/bin/python; 
 	&& echo "$$p" && break; done
 PYTHON311 ?= $(shell $(call find_exact,3.11))
 PYTHON313 ?= $(shell $(call find_exact,3.13))
+BLENDER_EXT ?=
 BLENDER_42 := build/blender-4.2
 BLENDER_52 := build/blender-5.2
 
@@ -108,8 +109,16 @@ $(BLENDER_42)/.installed:
 	$(BLENDER_42)/bin/python -m pip install --quiet bpy==4.2.23 'numpy<2' pytest pytest-timeout
 	touch $@
 
+# BLENDER_EXT=path/to/blender_ext.py takes an installed Blender's own; else bpy is installed for its sake.
+ifneq ($(BLENDER_EXT),)
+addon:
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or 3.12 was not found: name it: make addon PYTHON=/path/to/python3.11' >&2; exit 2; }
+	@test -f "$(BLENDER_EXT)" || { echo 'There is no $(BLENDER_EXT); in a Blender it is scripts/addons_core/bl_pkg/cli/blender_ext.py' >&2; exit 2; }
+	$(PYTHON) blender_addon/packaging --tool "$(BLENDER_EXT)"
+else
 addon: $(BLENDER_42)/.installed
 	$(BLENDER_42)/bin/python blender_addon/packaging --tool $(BLENDER_42)/lib/python3.11/site-packages/bpy/4.2/scripts/addons_core/bl_pkg/cli/blender_ext.py
+endif
 
 # In 5.2 the tests run where there is a Python 3.13.
 $(BLENDER_52)/.installed:

@@ -30,6 +30,8 @@ class Serve:
     """Characters generated at the same time; estimates never wait for them."""
     ttl_days: Annotated[float, arg(metavar="DAYS")] = 7.0
     """Photos and finished jobs are deleted after this."""
+    quota_gb: Annotated[float, arg(metavar="GB")] = 20.0
+    """Room for the photos and results of one client; more is refused until jobs are forgotten."""
     idle_exit: Annotated[float | None, optional("MIN")] = None
     """Stop after so many minutes with nobody connected and nothing to do."""
     curve: Flag = False

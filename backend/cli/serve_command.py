@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def serve_options(args: Serve) -> ServeOptions:
     for name, value, good in (
         ("--max-jobs", args.max_jobs, args.max_jobs >= 1),
         ("--ttl-days", args.ttl_days, 0 < args.ttl_days <= 3650),
+        ("--quota-gb", args.quota_gb, 0 < args.quota_gb < math.inf),
         ("--idle-exit", args.idle_exit, args.idle_exit is None or args.idle_exit > 0),
     ):
         if not good:
@@ -80,6 +82,7 @@ def serve_options(args: Serve) -> ServeOptions:
         keys_dir=args.keys_dir,
         max_jobs=args.max_jobs,
         ttl_days=args.ttl_days,
+        quota_gb=args.quota_gb,
         idle_exit_minutes=args.idle_exit,
         smplx_path=args.smplx_model.absolute() if args.smplx_model else None,
         prior=args.prior,

@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from backend.errors import HumanRefError
 from backend.service.archive import Freed
 from backend.service.audience import Audience
 from backend.service.failures import as_error, died
 from backend.service.folders import DataFolder
+from backend.service.forgetting import Forgettings
 from backend.service.jobs import Ending, Job
 from backend.service.lanes import Failure
 from backend.service.ledger import Ledger
 from backend.service.logs import ServiceLog
 from backend.service.options import ServeOptions
+from backend.service.queues import Queues
 from backend.service.worker_handle import WorkerHandle
 from backend.service.worker_messages import (
     Began,
@@ -28,11 +31,13 @@ from backend.service.worker_messages import (
     Told,
 )
 from backend.service.workers import Workers
-from shared_protocol.errors import WORKER_DIED, Error
+from shared_protocol.errors import DISK_FULL, WORKER_DIED, Error
 from shared_protocol.messages import CancelOutcome, Notice, Progress
 
 _MOST_ATTEMPTS = 5
 """Starts of one job, over all restarts of the server: a job that kills the machine ends some time."""
+_ROOM = 256 << 20
+"""Free bytes on which a job that found the disk full is tried again: a few results' worth."""
 
 
 class Dispatcher:
@@ -50,8 +55,8 @@ class Dispatcher:
         self._log, self._audience = log, audience
         self.workers: Workers
         self.jobs: dict[str, Job] = {}
-        self._queues: dict[LaneName, list[Job]] = {"interactive": [], "batch": []}
-        self._forgetting: list[_Forgetting] = []
+        self._queues = Queues()
+        self._forgettings = Forgettings()
         self.stopping = False
 
     # -- asked by clients ---------------------------------------------------------------------------
@@ -69,19 +74,17 @@ class Dispatcher:
                 continue
             running = job.record.state == "running"
             job.change(state="queued")
-            queue = self._queues[job.lane]
-            queue.insert(sum(j.record.attempts > 0 for j in queue) if running else len(queue), job)
+            (self._queues.add_again if running else self._queues.add)(job)
 
     def add(self, job: Job) -> None:
         """Queue a job that has been written down."""
         self.jobs[job.uid] = job
-        self._queues[job.lane].append(job)
+        self._queues.add(job)
         self.run()
 
     def position(self, job: Job) -> int:
         """Jobs before it in its queue."""
-        queue = self._queues[job.lane]
-        return queue.index(job) if job in queue else 0
+        return self._queues.position(job)
 
     def running(self) -> int:
         """Jobs that a worker is at."""
@@ -89,17 +92,16 @@ class Dispatcher:
 
     def queued(self) -> int:
         """Jobs that wait."""
-        return sum(map(len, self._queues.values()))
+        return len(self._queues)
 
     def cancel(self, uid: str) -> CancelOutcome:
         """Stop a job; again is the same as once."""
         job = self.jobs.get(uid)
         if job is None:
             return "unknown"
-        if job.is_over or job.settling:
+        if job.is_over or job.settling or job.unsettled is not None:
             return "terminal"
-        if job in self._queues[job.lane]:
-            self._queues[job.lane].remove(job)
+        if self._queues.remove(job):
             self._end(job, "cancelled")
             return "pending"
         self._stop(job, "cancel", self._options.cancel_grace)
@@ -109,10 +111,9 @@ class Dispatcher:
         """Delete jobs with all their files; running ones are killed first. ``done`` gets the sum."""
         jobs = [self.jobs[uid] for uid in uids]
         for job in jobs:
-            if job in self._queues[job.lane]:
-                self._queues[job.lane].remove(job)
+            self._queues.remove(job)
         wait = {job.uid for job in jobs if job.settling or self._worker_of(job) is not None}
-        self._forgetting.append(_Forgetting([job.uid for job in jobs], wait, done))
+        self._forgettings.add([job.uid for job in jobs], wait, done)
         for job in jobs:
             job.ending = "forget"
             worker = self._worker_of(job)
@@ -127,17 +128,17 @@ class Dispatcher:
         if self.stopping:
             return
         now = time.monotonic()
-        for lane, queue in self._queues.items():
+        for lane in self._queues.waiting():
             if self.workers.is_hopeless(lane):
                 self._fail_waiting(lane)
-            while queue and (worker := self.workers.free(lane)) is not None:
-                self._start(queue.pop(0), worker)
-        self.workers.retire_surplus(self._waiting())
-        self.workers.keep_up(now, self._waiting())
+            while (worker := self.workers.free(lane)) and (job := self._queues.take(lane)):
+                self._start(job, worker)
+        self.workers.retire_surplus(self._queues.waiting())
+        self.workers.keep_up(now, self._queues.waiting())
 
     def tick(self, now: float) -> float:
         """Kill what did not stop in time; returns when to come again (monotonic seconds)."""
-        due = self.workers.next_start(self._waiting())
+        due = self.workers.next_start(self._queues.waiting())
         for worker in self.workers.all:
             if worker.kill_at is None:
                 continue
@@ -149,7 +150,7 @@ class Dispatcher:
                 due = min(due, worker.kill_at)
         if due <= now:
             self.run()
-            due = self.workers.next_start(self._waiting())
+            due = self.workers.next_start(self._queues.waiting())
         return due
 
     def stop(self) -> None:
@@ -199,16 +200,30 @@ class Dispatcher:
         self._audience.told(job, content, event.seq)
         self._ledger.tell(job, event, dropped)
 
+    @property
+    def is_owing(self) -> bool:
+        """Whether something waits for room on the disk."""
+        owing = any(job.dirty or job.unsettled is not None for job in self.jobs.values())
+        return owing or self._queues.holds
+
     def save_dirty(self) -> None:
         """Try again to write down what a full disk refused."""
         for job in self.jobs.values():
-            if job.dirty:
+            if job.unsettled is not None:
+                if not job.settling:
+                    self._settle(job, job.unsettled)
+            elif job.dirty:
                 self._ledger.save(job)
+        if self._queues.holds and self._folder.has_room(_ROOM):
+            self._queues.release()
+            self.run()
+
+    def forget_now(self) -> None:
+        """At the end of the server, when every worker has been killed: no deletion waits any more."""
+        self._forgettings.let_go_of_all()
+        self._forget_ready()
 
     # -- inside -------------------------------------------------------------------------------------
-
-    def _waiting(self) -> dict[LaneName, int]:
-        return {lane: len(queue) for lane, queue in self._queues.items()}
 
     def _worker_of(self, job: Job) -> WorkerHandle | None:
         return next((w for w in self.workers.all if w.job is job), None)
@@ -263,6 +278,8 @@ class Dispatcher:
                 self._log.event("job_error", job=job.uid, at=message.at)
             if job.ending in ("cancel", "forget"):
                 self._stopped(job)
+            elif message.error.code == DISK_FULL:
+                self._hold(job, message.error)
             else:
                 self._end(job, "failed", message.error)
         else:
@@ -282,13 +299,49 @@ class Dispatcher:
                 self._stopped(job)
                 return
             if isinstance(outcome, Failure):
-                self._log.failure("results_not_kept", outcome.error)
-                self._end(job, "failed", as_error(outcome.error))
+                self._not_kept(job, message, outcome.error)
                 return
+            job.unsettled = None
             job.record = record
             self._ended(job)
 
         self._ledger.settle(record, message.files, settled)
+
+    def _not_kept(self, job: Job, message: Finished, error: Exception) -> None:
+        """The disk's trouble passes, and the result waits in the job's folder; anything else does not."""
+        again, job.unsettled = job.unsettled is not None, None
+        if not isinstance(error, HumanRefError):
+            self._log.failure("results_not_kept", error)
+            self._end(job, "failed", as_error(error))
+            return
+        job.unsettled = message
+        if not again:
+            self._log.failure("results_not_kept", error)
+            text = f"The result is made and waits. {error.message} {error.hint}"
+            self.tell(job, Notice(code=error.code, message=text.strip()))
+
+    def _hold(self, job: Job, error: Error) -> None:
+        """The disk was full under a job: a checkpoint makes it worth waiting for room."""
+
+        def known(outcome: bool | Failure) -> None:
+            if job.ending:
+                self._stopped(job)
+            elif outcome is not True or job.record.attempts >= _MOST_ATTEMPTS:
+                self._end(job, "failed", error)
+            else:
+                job.change(state="queued")
+                self._queues.hold(job)
+                text = f"{error.message} The job goes on from its checkpoint when there is room."
+                self._back(job, Notice(code=error.code, message=text))
+                self._ledger.save(job)
+
+        self._ledger.has_checkpoint(job.uid, known)
+
+    def _back(self, job: Job, why: Notice) -> None:
+        """Say that a job waits again."""
+        self.tell(job, why)
+        job.log.seq += 1
+        self._audience.resumed(job)
 
     def _end(self, job: Job, state: str, error: Error | None = None) -> None:
         """Failed or cancelled."""
@@ -307,8 +360,7 @@ class Dispatcher:
     def _stopped(self, job: Job) -> None:
         """A job stopped because somebody wanted it to."""
         if job.ending == "forget":
-            for each in self._forgetting:
-                each.wait.discard(job.uid)
+            self._forgettings.let_go(job.uid)
             self._forget_ready()
         elif job.ending == "cancel":
             self._end(job, "cancelled")
@@ -326,16 +378,9 @@ class Dispatcher:
                 self._stopped(job)
             elif again and (outcome is True or not job.began):
                 job.change(state="queued")
-                self._queues[job.lane].insert(0, job)
-                self.tell(
-                    job,
-                    Notice(
-                        code=WORKER_DIED,
-                        message="The process that did the work died; a new one continues.",
-                    ),
-                )
-                job.log.seq += 1
-                self._audience.resumed(job)
+                self._queues.add_first(job)
+                text = "The process that did the work died; a new one continues."
+                self._back(job, Notice(code=WORKER_DIED, message=text))
                 self.run()
             else:
                 self._end(job, "failed", died("The process that did the work died."))
@@ -343,22 +388,11 @@ class Dispatcher:
         self._ledger.has_checkpoint(job.uid, known)
 
     def _fail_waiting(self, lane: LaneName) -> None:
-        queue = self._queues[lane]
-        while queue:
+        while (job := self._queues.take(lane)) is not None:
             error = died("The processes that do the work die as soon as they start.")
-            self._end(queue.pop(0), "failed", error)
+            self._end(job, "failed", error)
 
     def _forget_ready(self) -> None:
-        for each in [f for f in self._forgetting if not f.wait]:
-            self._forgetting.remove(each)
+        for each in self._forgettings.take_ready():
             records = [self.jobs.pop(uid).record for uid in each.uids if uid in self.jobs]
             self._ledger.delete(records, each.done)
-
-
-class _Forgetting:
-    """A forget that may have to wait until running jobs are gone."""
-
-    def __init__(
-        self, uids: list[str], wait: set[str], done: Callable[[Freed | Failure], None]
-    ) -> None:
-        self.uids, self.wait, self.done = uids, wait, done

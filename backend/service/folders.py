@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,13 @@ class DataFolder:
     def logs(self) -> Path:
         """The server's log."""
         return self.root / "logs"
+
+    def has_room(self, least: int) -> bool:
+        """Whether ``least`` bytes are free on its disk."""
+        try:
+            return shutil.disk_usage(self.root).free >= least
+        except OSError:
+            return False
 
     def job(self, uid: str) -> Path:
         """A job's own folder: its checkpoint, and results that are being written."""

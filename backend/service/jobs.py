@@ -7,7 +7,7 @@ from typing import Literal
 
 from backend.service.event_log import EventLog
 from backend.service.job_store import JobRecord
-from backend.service.worker_messages import LaneName
+from backend.service.worker_messages import Finished, LaneName
 from shared_protocol.errors import Error
 from shared_protocol.messages import (
     JobKind,
@@ -38,6 +38,8 @@ class Job:
     """The worker has given its answer, and that is being written down."""
     dirty: bool = False
     """The record on disk is older than this one (the disk was full)."""
+    unsettled: Finished | None = None
+    """The worker's answer, which the disk would not take yet; its files wait in the job's folder."""
 
     @property
     def uid(self) -> str:

@@ -81,6 +81,7 @@ class Lane:
     def __init__(self, name: str, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._asked, self._done = 0, 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -91,7 +92,19 @@ class Lane:
 
     def do(self, call: Callable[[], T], done: Callable[[T | Failure], None]) -> None:
         """Run ``call`` on this lane, then ``done`` with its answer or failure on the loop."""
+        self._asked += 1
         self._queue.put(_Work(call, done))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was asked for is done; for the loop's thread."""
+        return self._done == self._asked
+
+    def flush(self) -> None:
+        """Wait until what was asked for so far is done; the answers are in the mailbox then."""
+        reached = threading.Event()
+        self.do(reached.set, lambda _: None)
+        reached.wait()
 
     def close(self) -> None:
         """Finish what was asked for, then end the thread."""
@@ -101,3 +114,4 @@ class Lane:
     def _run(self) -> None:
         while (work := self._queue.get()) is not None:
             work.run(self._mailbox)
+            self._done += 1

@@ -87,6 +87,9 @@ def _stopped_by_signals(server: Server) -> Iterator[None]:
     # Under nohup the end of the terminal is none of our business.
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         names.append(signal.SIGHUP)
+    # On Windows: Ctrl-Break, and what other programs send to stop one that has a console.
+    if hasattr(signal, "SIGBREAK"):
+        names.append(signal.SIGBREAK)
     before = {name: signal.signal(name, handle) for name in names}
     try:
         yield

@@ -71,7 +71,7 @@ def worker_main(
     _die_with_parent()
     _quiet(log)
     # Service managers and closed terminals signal all processes at once; checkpoints would be lost.
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if lane == "batch" and hasattr(os, "nice"):

@@ -9,17 +9,18 @@ import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from ..scene.character import import_character
-from ..scene.collections import name_of_photo, new_collection
+from ..scene.collections import name_of_photo
 from ..scene.errors import SceneError
 from ..scene.live_mesh import LiveMesh, find_live
-from ..scene.photo_camera import look_through, match_camera, show_colors
+from ..scene.photo_camera import look_through, match_camera
 from ..scene.rig import accept_proposal, build_body, find_rigs, read_camera
 from ..shared_protocol.client.events import PoseArrived, PreviewArrived, ResultArrived
 from ..shared_protocol.messages import Camera, PhotoInfo
 from .jobs import Job
+from .photo_place import place_of_job
 from .problem import ProblemError
 from .scene_jobs import SceneJob, SceneJobs
-from .sight import hide, people_of, show, show_body
+from .sight import color_views, hide, people_of, show, show_body
 
 # Operators in whose middle the scene must not change under the artist's hands.
 _BUSY_OPERATORS = (
@@ -66,10 +67,7 @@ class Arrivals:
     def end(self, job_id: str) -> None:
         """A job that brought nothing leaves nothing."""
         self._remove_live(job_id)
-        found = self._jobs.find(job_id)
-        aside = self._aside.pop(job_id, ())
-        if found is not None:
-            show(found[0], aside)
+        self._bring_back(job_id)
         self._jobs.delivered(job_id)
 
     def show_pose(self, event: PoseArrived) -> None:
@@ -94,7 +92,7 @@ class Arrivals:
                     told.camera,
                     told.photo,
                     name_of_photo(job.photo_name),
-                    photo_collection(scene, job.photo_name),
+                    place_of_job(scene, job, told.photo),
                 ).armature
                 scene.humanref.rig = rig
             show_body(scene, shown=True)
@@ -109,9 +107,9 @@ class Arrivals:
         live = self._live.get(event.job_id)
         if live is None:
             scene, job = found
-            collection = photo_collection(scene, job.photo_name)
+            collection = place_of_job(scene, job)
             self._aside[event.job_id] = hide(scene, people_of(scene, collection))
-            show_colors(bpy.context, "VERTEX")
+            color_views(bpy.context, "VERTEX")
             live = LiveMesh(f"{name_of_photo(job.photo_name)} (growing)", collection)
             self._live[event.job_id] = live
         live.update(event.vertices, event.faces, event.colors, event.topology)
@@ -123,18 +121,24 @@ class Arrivals:
             ProblemError: the character cannot be imported.
         """
         self._remove_live(event.job_id)
-        self._aside.pop(event.job_id, None)
         if self._is_delivered(event.job_id):
             return
-        with self._delivery(event.job_id, "HumanRef: Import Character") as (scene, job):
-            collection = photo_collection(scene, job.photo_name)
-            hide(scene, people_of(scene, collection))
-            imported = import_character(bpy.context, event.character, collection)
-            # Thin bones: it is the character that one wants to see.
-            imported.armature.data.display_type = "STICK"
-            _show_over_photo(scene, event.character.camera, event.character.photo)
-            if event.character.texture:
-                show_colors(bpy.context, "TEXTURE")
+        try:
+            with self._delivery(event.job_id, "HumanRef: Import Character") as (scene, job):
+                collection = place_of_job(scene, job, event.character.photo)
+                aside = hide(scene, people_of(scene, collection))
+                self._aside[event.job_id] = (*self._aside.get(event.job_id, ()), *aside)
+                imported = import_character(bpy.context, event.character, collection)
+                # Thin bones: it is the character that one wants to see.
+                imported.armature.data.display_type = "STICK"
+                _show_over_photo(scene, event.character.camera, event.character.photo)
+                if event.character.texture:
+                    color_views(bpy.context, "TEXTURE")
+        except Exception:
+            # Nobody took the place of those who made room.
+            self._bring_back(event.job_id)
+            raise
+        self._aside.pop(event.job_id, None)
 
     def after_load(self) -> None:
         """Another file: nothing of the old one is there."""
@@ -179,20 +183,16 @@ class Arrivals:
                 raise ProblemError(error.code, error.message, error.hint) from error
             bpy.ops.ed.undo_push(message=step)
 
+    def _bring_back(self, job_id: str) -> None:
+        found = self._jobs.find(job_id)
+        aside = self._aside.pop(job_id, ())
+        if found is not None:
+            show(found[0], aside)
+
     def _remove_live(self, job_id: str) -> None:
         live = self._live.pop(job_id, None)
         if live is not None:
             live.remove()
-
-
-def photo_collection(scene: bpy.types.Scene, photo_name: str) -> bpy.types.Collection:
-    """The scene's own collection that is named after the photo; made where it is missing."""
-    name = name_of_photo(photo_name)
-    for collection in scene.collection.children:
-        # Blender appends .001 where another scene has the name.
-        if collection.name == name or collection.name.rpartition(".")[0] == name:
-            return collection
-    return new_collection(scene, name)
 
 
 def _show_over_photo(scene: bpy.types.Scene, camera: Camera, photo: PhotoInfo) -> None:
@@ -200,6 +200,7 @@ def _show_over_photo(scene: bpy.types.Scene, camera: Camera, photo: PhotoInfo) -
     if scene.camera is not None and scene.camera.name == scene.humanref.photo_camera:
         match_camera(scene.camera, camera, photo)
         look_through(bpy.context, scene.camera)
+        color_views(bpy.context, "VERTEX")
 
 
 def _window_of(scene: bpy.types.Scene) -> bpy.types.Window | None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from .problem import ProblemError, mask_private_paths
 
 _LOG_LIMIT = 1 << 20
+STOP_WITHIN = 15.0
+"""Seconds: more than a backend gives its workers to write down where they are (8, and 2 to say so)."""
 # Variables of Blender's own Python would break the backend's.
 _FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "LD_PRELOAD")
 
@@ -86,7 +88,7 @@ class BackendProcess:
                 return
         self._process.terminate()
 
-    def stop(self, timeout: float = 5.0) -> None:
+    def stop(self, timeout: float = STOP_WITHIN) -> None:
         """Ask it to end and wait; killed after ``timeout`` seconds (its job store survives that)."""
         if not self.running() or self._process is None:
             return
@@ -97,7 +99,7 @@ class BackendProcess:
             self._process.kill()
             self._process.wait(timeout)
 
-    def kill_if_stuck(self, after: float = 10.0) -> None:
+    def kill_if_stuck(self, after: float = STOP_WITHIN) -> None:
         """End it the hard way when it has ignored a request to stop for ``after`` seconds."""
         since = self._stopping_since
         if since is not None and self.running() and time.monotonic() - since > after:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from ..shared_protocol.client.events import PoseArrived, ResultArrived
 from .scene_side import SceneSide
 
-_MOST_WAITING = 4
+MOST_WAITING = 4
+"""Arrivals that are kept whole: each may be many megabytes."""
 
 
 class Deliveries:
-    """A short queue in front of the scene; one delivery a tick."""
+    """A short queue in front of the scene; one delivery a tick.
+
+    Of what finds no room the job's id is kept, and it is fetched again once it can be delivered.
+    """
 
     def __init__(self, scene: SceneSide) -> None:
         self.waiting = ""
         """Why something that has arrived is not in the scene yet."""
         self._scene = scene
-        self._queue: deque[PoseArrived | ResultArrived] = deque(maxlen=_MOST_WAITING)
-        # What falls out can be fetched again at any time: its scene still waits for it.
+        self._queue: list[PoseArrived | ResultArrived] = []
+        self._later: list[str] = []
 
     def add(self, event: PoseArrived | ResultArrived) -> None:
         """Something has arrived."""
+        self._put_off(event.job_id, off=False)
+        if len(self._queue) >= MOST_WAITING:
+            # Of those that must wait one makes room, so that what can be delivered is not held up.
+            blocked = (e for e in (event, *self._queue) if self._scene.obstacle(e.job_id))
+            out = next(blocked, event)
+            self._put_off(out.job_id, off=True)
+            if out is event:
+                return
+            self._queue.remove(out)
         self._queue.append(event)
 
     def deliver_one(self) -> bool:
@@ -45,4 +56,24 @@ class Deliveries:
             else:
                 self._scene.show_result(event)
             return True
+        for job_id in self._later:
+            self.waiting = self._scene.obstacle(job_id) or self.waiting
         return before != self.waiting
+
+    def wanted_again(self) -> list[str]:
+        """Jobs that found no room and could be delivered now: each is named once, to be fetched."""
+        room = MOST_WAITING - len(self._queue)
+        ready = [job_id for job_id in self._later if not self._scene.obstacle(job_id)][:room]
+        for job_id in ready:
+            self._put_off(job_id, off=False)
+        return ready
+
+    def forget(self, job_id: str) -> None:
+        """A job was deleted; with no id, all of them."""
+        self._queue = [event for event in self._queue if job_id not in ("", event.job_id)]
+        self._later = [later for later in self._later if job_id not in ("", later)]
+
+    def _put_off(self, job_id: str, *, off: bool) -> None:
+        self._later = [later for later in self._later if later != job_id]
+        if off:
+            self._later.append(job_id)

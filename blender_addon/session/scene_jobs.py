@@ -14,12 +14,13 @@ STORED_VERSION = 1
 
 @dataclass(frozen=True)
 class SceneJob:
-    """What a scene remembers of a job; ``rig_name`` is set for a re-fit."""
+    """What a scene remembers of a job; ``rig_name``: of a re-fit; ``place``: a collection's id."""
 
     job_id: str
     kind: str
     photo_name: str
     rig_name: str = ""
+    place: str = ""
     delivered: bool = False
 
 
@@ -96,6 +97,7 @@ def _read(stored: bpy.types.PropertyGroup) -> SceneJob:
         kind=stored.kind,
         photo_name=stored.photo_name,
         rig_name=stored.rig_name,
+        place=stored.place,
         delivered=stored.delivered,
     )
 
@@ -109,4 +111,5 @@ def _write(scene: bpy.types.Scene, job: SceneJob) -> None:
     stored.kind = job.kind
     stored.photo_name = job.photo_name
     stored.rig_name = job.rig_name
+    stored.place = job.place
     stored.delivered = job.delivered

@@ -17,6 +17,8 @@ from ..shared_protocol.client.events import (
     Disconnected,
     JobEnded,
     JobFailed,
+    JobsForgotten,
+    JobsListed,
     PoseArrived,
     PreviewArrived,
     RequestRefused,
@@ -35,6 +37,8 @@ TICK_BUDGET = 0.008
 """Seconds of the main thread that one tick may begin new work in."""
 
 _LIST_EVERY = 2.0
+_ANSWER_WITHIN = 1.0
+"""Seconds that a Blender which quits waits for the backend's word about its jobs."""
 
 
 ClientFactory = Callable[[Path, "KeyPair | None"], BackendClient]
@@ -128,10 +132,11 @@ class Session:
         self._set_link(Link())
 
     def close(self) -> None:
-        """End everything of ours; a backend that we started stays only while it has jobs."""
-        busy = bool(self.book.active())
+        """End everything of ours; a backend that we started stays while it has anybody's jobs."""
+        options = self._options()
+        busy = self._supervisor.owns(options) and self._backend_is_needed()
         self.disconnect()
-        self._supervisor.leave(self._options(), busy=busy)
+        self._supervisor.leave(options, busy=busy)
 
     @property
     def waiting(self) -> str:
@@ -242,6 +247,8 @@ class Session:
             self.report(Problem.of(event.error, event.job_id))
         elif isinstance(event, JobEnded):
             self._scene.end(event.job_id)
+        elif isinstance(event, JobsForgotten):
+            self._deliveries.forget(event.job_id)
         elif isinstance(event, RequestRefused):
             self.report(Problem.of(event.error))
 
@@ -269,6 +276,9 @@ class Session:
         except ProblemError as error:
             self.report(error.problem)
             changed = True
+        if self._client is not None and self.link.connected:
+            for job_id in self._deliveries.wanted_again():
+                self._client.fetch_result(job_id)
         if changed:
             self._touch()
 
@@ -279,6 +289,27 @@ class Session:
             self.report(problem)
         elif self.link.state != "starting":
             self._set_link(Link("lost", problem.message, self.link.welcome))
+
+    def _backend_is_needed(self) -> bool:
+        """Whether the backend must outlive us: another Blender may have jobs there that our book lacks.
+
+        One that does not answer, or whose line was closed with jobs on it, is left to its idle exit.
+        """
+        if self.link.state in ("starting", "stopping"):
+            return False
+        if self._client is None or not self.link.connected:
+            return True
+        for event in self._client.poll():
+            self.book.apply(event)
+        self._client.list_jobs()
+        until = time.monotonic() + _ANSWER_WITHIN
+        while (left := until - time.monotonic()) > 0 and self._client.wait(left):
+            news = self._client.poll()
+            for event in news:
+                self.book.apply(event)
+            if any(isinstance(event, JobsListed) for event in news):
+                return bool(self.book.active())
+        return True
 
     def _supervise(self) -> None:
         if self.link.state == "stopping" and self._supervisor.stopped(self._options()):

@@ -14,6 +14,7 @@ from ..scene.rig import read_camera, read_height_cm, read_photo, read_pose
 from ..session.current import current_scene_jobs, current_session
 from ..session.jobs import Job
 from ..session.photo_file import photo_source
+from ..session.photo_place import place_id, place_of_image
 from ..session.problem import ProblemError
 from ..session.scene_jobs import SceneJob
 from ..shared_protocol.client.client import new_job_id
@@ -66,7 +67,7 @@ def request_estimate(context: bpy.types.Context) -> str:
             device=settings.device,
         ),
     )
-    current_scene_jobs().remember(scene, SceneJob(job.job_id, job.kind, job.photo_name))
+    _remember(scene, job)
     return job.job_id
 
 
@@ -104,9 +105,7 @@ def request_refit(context: bpy.types.Context) -> str:
             device=settings.device,
         ),
     )
-    current_scene_jobs().remember(
-        scene, SceneJob(job.job_id, job.kind, job.photo_name, rig_name=rig.name)
-    )
+    _remember(scene, job, rig.name)
     return job.job_id
 
 
@@ -146,12 +145,18 @@ def request_character(context: bpy.types.Context) -> str:
             texture=None if settings.texture == "preset" else int(settings.texture),
         ),
     )
-    current_scene_jobs().remember(scene, SceneJob(job.job_id, job.kind, job.photo_name))
+    _remember(scene, job)
     return job.job_id
 
 
 def _new_job(kind: str, photo_name: str, preset: str = "") -> Job:
     return Job(new_job_id(), kind, photo_name, preset=preset, created=time.time())
+
+
+def _remember(scene: bpy.types.Scene, job: Job, rig_name: str = "") -> None:
+    place = place_id(place_of_image(scene, scene.humanref.photo))
+    memory = SceneJob(job.job_id, job.kind, job.photo_name, rig_name=rig_name, place=place)
+    current_scene_jobs().remember(scene, memory)
 
 
 def _person(settings: bpy.types.PropertyGroup) -> int | None:

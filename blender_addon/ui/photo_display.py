@@ -8,12 +8,9 @@ import bpy
 
 from ..scene.photo_camera import look_through, show_photo
 from ..scene.rig import find_rigs
-from ..session.arrivals import photo_collection
-from ..session.photo_file import photo_name
+from ..session.photo_place import IMAGE, camera_of, place_of_image
 from ..session.scene_jobs import STORED_VERSION
-
-# On our cameras: the image they show. A name, because references do not outlive an undo.
-_IMAGE = "humanref_image"
+from ..session.sight import color_views
 
 
 def put_photo_up(context: bpy.types.Context) -> None:
@@ -28,33 +25,26 @@ def put_photo_up(context: bpy.types.Context) -> None:
     scene, settings = context.scene, context.scene.humanref
     settings.version = STORED_VERSION
     image = settings.photo
-    collection = photo_collection(scene, photo_name(image))
-    camera = _camera_of(collection, image)
+    collection = place_of_image(scene, image)
+    camera = camera_of(collection, image)
     if camera is None:
         camera = show_photo(scene, image, collection)
-        camera[_IMAGE] = image.name
+        camera[IMAGE] = image.name
     settings.photo_camera = camera.name
     for other in scene.collection.children:
-        if other == collection or any(_IMAGE in thing for thing in other.objects):
+        if other == collection or any(IMAGE in thing for thing in other.objects):
             _set_hidden(scene, other, hidden=other != collection)
     rigs = [rig for rig in find_rigs(scene) if collection in rig.users_collection]
     if settings.rig not in rigs and (rigs or _belongs_to_a_photo(settings.rig)):
         settings.rig = rigs[-1] if rigs else None
     settings.photo_opacity = camera.data.background_images[0].alpha
     look_through(context, camera)
-
-
-def _camera_of(collection: bpy.types.Collection, image: bpy.types.Image) -> bpy.types.Object | None:
-    """The camera that shows this image already."""
-    for thing in collection.objects:
-        if thing.type == "CAMERA" and thing.get(_IMAGE) == image.name:
-            return thing
-    return None
+    color_views(context, "VERTEX")
 
 
 def _belongs_to_a_photo(rig: bpy.types.Object | None) -> bool:
     collections = () if rig is None else rig.users_collection
-    return any(_IMAGE in thing for collection in collections for thing in collection.objects)
+    return any(IMAGE in thing for collection in collections for thing in collection.objects)
 
 
 def _set_hidden(scene: bpy.types.Scene, collection: bpy.types.Collection, *, hidden: bool) -> None:

@@ -26,6 +26,7 @@ class HUMANREF_PG_stored_job(bpy.types.PropertyGroup):
     rig_name: StringProperty(
         name="Rig", description="Armature that a re-fit updates; empty where a new one is made"
     )
+    place: StringProperty(name="Place", description="Id of the collection that the result goes to")
     delivered: BoolProperty(
         name="Delivered", description="Whether the result has come into this scene"
     )
@@ -57,6 +58,13 @@ class HUMANREF_PG_scene(bpy.types.PropertyGroup):
         max=1.0,
         subtype="FACTOR",
         update=access.opacity_changed,
+    )
+    photo_shading: BoolProperty(
+        name="Photo Colors",
+        description="Solid views show the person's own colors under a soft light; "
+        "off gives you your own shading back",
+        default=True,
+        update=access.shading_chosen,
     )
     person: IntProperty(
         name="Person",

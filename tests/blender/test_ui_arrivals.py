@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import attrs
 import bpy
 import numpy as np
 import pytest
@@ -178,6 +179,29 @@ def test_a_cancelled_job_leaves_the_scene_as_it_was(postman: Postman) -> None:
     assert {o.name for o in bpy.context.scene.objects} == before
     assert not hidden(bpy.context.scene.humanref.rig)
     assert postman.jobs.open_jobs() == []
+
+
+def test_an_import_that_fails_brings_the_body_back(postman: Postman) -> None:
+    postman.ask("e", "estimate")
+    postman.pose("e")
+    rig = bpy.context.scene.humanref.rig
+    postman.ask("one", "generate")
+    postman.result("one")
+    (first,) = postman.characters()
+    rig.hide_set(False)
+    postman.ask("g", "generate")
+    postman.preview("g")
+    assert hidden(rig)
+    assert hidden(first)
+    whole = postman.data.character()
+    broken = attrs.evolve(whole, skin_weights=whole.skin_weights[:-1])
+    postman.data.character = lambda: broken
+    with pytest.raises(postman.part("session.problem").ProblemError):
+        postman.result("g")
+    assert live() == []
+    assert not hidden(rig)
+    assert not hidden(first)
+    assert postman.characters() == [first]
 
 
 def test_a_body_that_the_artist_hid_stays_hidden(postman: Postman) -> None:
@@ -371,3 +395,38 @@ def test_another_photo_puts_the_first_person_aside_and_back(
     bpy.context.view_layer.update()
     assert rig.visible_get()
     assert len([o for o in scene.objects if o.type == "CAMERA"]) == 2
+
+
+def test_a_collection_of_the_artist_is_not_taken_over(postman: Postman) -> None:
+    backup = bpy.data.collections.new("person.backup")
+    bpy.context.scene.collection.children.link(backup)
+    postman.ask("g", "generate")
+    postman.result("g")
+    assert not backup.objects
+    (character,) = postman.characters()
+    assert [c.name.partition(".")[0] for c in character.users_collection] == ["person"]
+
+
+def test_two_photos_of_one_name_are_two_people(postman: Postman, tmp_path: Path) -> None:
+    scene, settings = bpy.context.scene, bpy.context.scene.humanref
+    requests = postman.part("ui.job_requests")
+    jobs = postman.part("session.jobs")
+    places = []
+    for folder in ("one", "two"):
+        path = tmp_path / folder / "person.png"
+        path.parent.mkdir()
+        path.write_bytes(EXAMPLE.read_bytes())
+        assert bpy.ops.humanref.open_photo(filepath=str(path)) == {"FINISHED"}
+        places.append(scene.camera.users_collection[0])
+        requests._remember(scene, jobs.Job(folder, "estimate", "person.png"))
+    assert places[0] != places[1]
+    places[0].name = "renamed by the artist"
+    # The first one's body comes while the second photo is shown.
+    for job_id, place in zip(("one", "two"), places, strict=True):
+        postman.pose(job_id)
+        assert settings.rig.users_collection[0] == place
+    assert len(scene.collection.children) == 2
+    # From the list, where nobody says which: its content decides.
+    postman.ask("listed", "generate")
+    postman.result("listed")
+    assert postman.characters()[0].users_collection[0] == places[1]

@@ -12,9 +12,9 @@ import pytest
 from fake_runner import make_broken_runner
 from service_harness import RawClient, RunningServer, greeted, options, running
 
-from backend.service.archive import Archive
 from backend.service.worker_handle import WorkerHandle
-from shared_protocol.messages import Error, JobStatus, Notice, Result
+from shared_protocol.errors import Error
+from shared_protocol.messages import JobStatus, Notice, Result
 
 
 def _failed(client: RawClient, job: str) -> Error:
@@ -115,19 +115,6 @@ def test_errors_name_the_photo_and_no_path(client: RawClient) -> None:
     assert error.message == "anna.jpg or anna.jpg is no picture."
 
 
-def test_full_disk_at_the_end_fails_the_job_in_words(
-    client: RawClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("backend.service.blobs.os.replace", full)
-        error = _failed(client, client.submit("steps=1"))
-    assert (error.code, error.retryable) == ("disk_full", True)
-    _works(client)
-
-
 def test_full_disk_refuses_an_upload_and_leaves_nothing(
     client: RawClient, server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,25 +130,6 @@ def test_full_disk_refuses_an_upload_and_leaves_nothing(
     assert str(server.options.data_dir) not in str(refused.value)
     assert set((server.options.data_dir / "blobs").rglob("*.part")) <= before
     client.put(b"a new photo")
-
-
-def test_state_that_a_full_disk_refused_is_written_later(
-    client: RawClient, server: RunningServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Archive, "finish", full)
-        job = client.submit("steps=100 pause=0.02")
-        client.until(job, "running")
-        client.cancel(job)
-        client.push(JobStatus, job)
-        jobs = server.server.dispatcher.jobs.values()
-        kept = next(each for each in jobs if each.record.job_id == job)
-        _wait(lambda: kept.dirty)
-    server.server.dispatcher.save_dirty()
-    _wait(lambda: not kept.dirty)
 
 
 def test_workers_that_never_start_fail_jobs_instead_of_keeping_them(tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ class Steps:
         self._window.run(f"{_HUMANREF}\nsettings.preset = 'draft'")
         self._panel.press("humanref.generate")
         self.wait("[o.name for o in objects if 'growing' in o.name]", 60)
+        self._panel.to_the_end()
         self.wait("max(job.fraction for job in session.book.active()) > 0.4", 60)
         self.picture("blender-4-generate")
 

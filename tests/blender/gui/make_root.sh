@@ -17,7 +17,7 @@ unshare --mount true 2>/dev/null || fail 'this needs leave to mount (a container
 
 # The mirror this machine already uses, where it is a Debian; else mmdebstrap's own.
 mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' \
-  | awk '$1 == "Debian" && $2 !~ /security/ { print $2; exit }')
+  | awk '$1 == "Debian" && $2 !~ /security/ && !seen++ { print $2 }')
 partial=$root.partial
 rm -rf "$partial" "$root"
 mkdir -p "$(dirname "$root")"

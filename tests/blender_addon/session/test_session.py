@@ -41,6 +41,7 @@ class Client:
     def __init__(self) -> None:
         self.events: list[Any] = []
         self.asked: list[tuple[str, ...]] = []
+        self.on_list: list[Any] = []
 
     def start(self) -> None:
         self.asked.append(("start",))
@@ -60,6 +61,13 @@ class Client:
 
     def list_jobs(self) -> None:
         self.asked.append(("list_jobs",))
+        self.events += self.on_list
+
+    def fetch_result(self, job_id: str) -> None:
+        self.asked.append(("fetch_result", job_id))
+
+    def wait(self, timeout: float) -> bool:
+        return bool(self.events)
 
 
 class Scene:
@@ -68,12 +76,13 @@ class Scene:
     def __init__(self) -> None:
         self.done: list[tuple[str, ...]] = []
         self.blocked = ""
+        self.blocked_jobs: set[str] = set()
         self.waiting: list[Job] = []
         self.broken = False
         self.on_preview: Callable[[], None] = lambda: None
 
-    def obstacle(self, _job_id: str) -> str:
-        return self.blocked
+    def obstacle(self, job_id: str) -> str:
+        return "elsewhere" if job_id in self.blocked_jobs else self.blocked
 
     def can_preview(self, _job_id: str) -> bool:
         return not self.blocked
@@ -108,6 +117,7 @@ class World:
             protocol=PROTOCOL, control=f"{line}:5000", data=f"{line}:5001", token="t"
         )
         keeper = Supervisor(BackendProcess(folder / "log"), folder / "left.json", self.clock)
+        self.keeper = keeper
         self.session = Session(
             self.scene,
             lambda _file, _keys: self.client,
@@ -334,3 +344,63 @@ def test_start_attaches_to_a_backend_that_runs(world: World) -> None:
     world.session.start_backend()
     assert world.session.link.state == "connecting"
     assert world.client.asked == [("start",)]
+
+
+def arrived(world: World, count: int) -> list[str]:
+    names = [f"j{k}" for k in range(count)]
+    for name in names:
+        world.session.book.add(running(name))
+    world.tell(*map(result, names))
+    return names
+
+
+def test_more_results_than_can_wait_are_fetched_again(world: World) -> None:
+    world.connected().scene.blocked = "in the middle of something"
+    names = arrived(world, 7)
+    assert not [asked for asked in world.client.asked if asked[0] == "fetch_result"]
+    world.scene.blocked = ""
+    for _ in range(20):
+        world.session.tick()
+        again = [asked[1] for asked in world.client.asked if asked[0] == "fetch_result"]
+        world.client.asked = [asked for asked in world.client.asked if asked[0] != "fetch_result"]
+        world.client.events += map(result, again)
+    assert sorted(name for _, name in world.scene.done) == names
+
+
+def test_a_full_queue_of_another_scene_holds_nobody_up(world: World) -> None:
+    world.connected().scene.blocked_jobs = {"j0", "j1", "j2", "j3"}
+    arrived(world, 5)
+    world.session.tick()
+    assert world.scene.done == [("result", "j4")]
+    assert world.session.waiting == "elsewhere"
+    # Deleted by the artist: nothing waits for it, and nothing is asked for.
+    world.tell(events.JobsForgotten(job_id="", jobs=5, bytes=1))
+    world.scene.blocked_jobs = set()
+    world.session.tick()
+    assert world.scene.done == [("result", "j4")]
+    assert world.session.waiting == ""
+
+
+@pytest.mark.parametrize(
+    ("told", "stays"),
+    [
+        ([("other", "running")], True),
+        ([("other", "queued"), ("mine", "done")], True),
+        ([("mine", "done")], False),
+        ([], False),
+        (None, True),
+    ],
+)
+def test_quitting_asks_whether_somebody_else_has_jobs(
+    world: World, told: list[tuple[str, str]] | None, stays: bool
+) -> None:
+    left: list[bool] = []
+    world.connected()
+    world.keeper.owns = lambda _options: True
+    world.keeper.leave = lambda _options, busy: left.append(busy)
+    if told is not None:
+        jobs = tuple(summary(*line) for line in told)
+        world.client.on_list = [events.JobsListed(jobs=jobs)]
+    world.session.close()
+    assert left == [stays]
+    assert world.client.asked[-1] == ("close",)
