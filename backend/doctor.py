@@ -163,6 +163,42 @@ def _guidance_rows() -> tuple[StageRow, ...]:
             MirrorGuidance.name,
             MirrorGuidance.description,
             "GPL-3.0-or-later (ours)",
-            "the paper's Ref-SDS diffusion prior is not part of this version",
+            "--guidance ref-sds --prior FOLDER, with a diffusion prior",
         ),
+        _prior_row(),
+        _perceptual_row(),
     )
+
+
+def _prior_row() -> StageRow:
+    """Stable Diffusion 1.5 for ``--guidance ref-sds``: here, or how to get it."""
+    from backend.errors import HumanRefError
+    from backend.guidance.stable_diffusion_files import (
+        DEFAULT_REPO,
+        check_folder,
+        find_folder,
+        read_licence,
+    )
+
+    try:
+        folder = find_folder(DEFAULT_REPO)
+        check_folder(folder)
+    except HumanRefError as error:
+        return StageRow("diffusion prior", "none", error.message, "-", error.hint)
+    use = f"--guidance ref-sds --prior {DEFAULT_REPO}"
+    return StageRow("diffusion prior", DEFAULT_REPO, "on this machine", read_licence(folder), use)
+
+
+def _perceptual_row() -> StageRow:
+    """What compares renders with their refined pictures."""
+    import torch
+
+    from backend.errors import HumanRefError
+    from backend.guidance.perceptual import choose_perceptual
+
+    try:
+        chosen = choose_perceptual("auto", torch.device("cpu"))
+    except HumanRefError as error:
+        return StageRow("perceptual loss", "none", error.message, "-", error.hint)
+    licence = "BSD-2-Clause" if chosen.name.startswith("LPIPS") else "Apache-2.0"
+    return StageRow("perceptual loss", chosen.name, chosen.why, licence)

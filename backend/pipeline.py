@@ -29,12 +29,17 @@ from backend.fitting.fit import FitResult, adopt_pose, check_locks, fit_body, re
 from backend.fitting.pose_file import check_photo_size, read_pose
 from backend.fitting.pose_schema import PoseFile
 from backend.geometry.frames import CropFrame, PhotoCamera
+from backend.guidance.memory import PriorSizes
+from backend.guidance.prior_choice import load_prior
+from backend.guidance.stable_diffusion import default_dtype
+from backend.guidance.stable_diffusion_files import check_folder, find_folder
 from backend.meshing.color_fit import FrontPicture
 from backend.meshing.mesh import extract_mesh, preview_mesh
 from backend.meshing.photo_view import PhotoView
 from backend.meshing.side_colors import settle_sides
 from backend.meshing.texture import bake_texture
 from backend.optimization.loop import FieldOptimizer, FitSummary
+from backend.optimization.memory_tiers import PriorUse, plan_memory
 from backend.optimization.problem import FitStart, build_problem, frame_person, photo_trust
 from backend.perception.overrides import Overrides, read_caption
 from backend.perception.perceive import perceive
@@ -43,7 +48,7 @@ from backend.perception.providers import PerceptionChoices, make_normal_estimato
 from backend.perception.subject import Photo, Subject
 from backend.rendering.level import RenderedSurface
 from backend.rigging.character import Character, rig, scale_to_height
-from backend.settings import GenerateSettings
+from backend.settings import PRIOR_GUIDANCE, GenerateSettings
 from backend.threads import configure_threads
 
 
@@ -197,6 +202,7 @@ def generate(
     """
     configure_threads()
     device = choose_device(settings.device).device
+    memory = plan_memory(settings, device, _prior_use(settings, device))
     subject, body = estimated.subject, estimated.body
     crop, field_to_world = frame_person(subject.mask, body, estimated.fit.camera)
     estimator, why_normals = make_normal_estimator(
@@ -206,12 +212,19 @@ def generate(
         normals = estimator.estimate(
             subject, body, crop, field_to_world, settings.working_resolution
         )
+    prior = None
+    if settings.guidance in PRIOR_GUIDANCE:
+        named = settings.prior.repo or (settings.prior.folder or Path()).name
+        with stage("prior", on_event, named):
+            prior = load_prior(settings.prior, device, on_event)
     layout = HashGridLayout.from_settings(settings.field)
     encoding, why_encoding = make_encoding(settings.field.encoding, layout, str(device))
     with stage("start_shape", on_event):
         unseen = estimated.fit.report.missing_joints
         start = build_problem(
-            subject, body, normals, crop, field_to_world, settings, device, unseen
+            *(subject, body, normals, crop, field_to_world, settings, device, unseen),
+            prior=prior,
+            memory=memory.tier.guidance if memory else None,
         )
         human = _seeded_field(settings, start, encoding).to(device)
 
@@ -220,7 +233,7 @@ def generate(
         on_event(Preview(step, mesh.vertices, mesh.faces, mesh.colors))
 
     with stage("optimization", on_event, f"{encoding.name} encoding: {why_encoding}"):
-        loop = FieldOptimizer(human, start.problem, settings, on_event, show, checkpoint)
+        loop = FieldOptimizer(human, start.problem, settings, on_event, show, checkpoint, memory)
         summary = loop.run(resume=resume)
     with stage("meshing", on_event):
         picture = FrontPicture(start.maps.rgb, photo_trust(start.maps))
@@ -239,15 +252,35 @@ def generate(
             character = replace(character, uv=baked.uv, texture=baked.image)
     told = {
         "normals": f"{normals.provider}: {why_normals}",
-        "guidance": start.problem.guidance.description,
+        "guidance": (start.problem.pictures or start.problem.guidance).description,
         "encoding": f"{encoding.name}: {why_encoding}",
     }
+    if summary.memory:
+        told["memory"] = summary.memory
     return GenerateResult(
         character=character,
         camera=place.camera(estimated.fit.camera),
         crop=crop,
         summary=summary,
         providers={**subject.providers, **told},
+    )
+
+
+def _prior_use(settings: GenerateSettings, device: torch.device) -> PriorUse | None:
+    """What a run's prior will take, read from its files; None without one."""
+    chosen = settings.prior
+    source = chosen.folder or chosen.repo
+    if settings.guidance not in PRIOR_GUIDANCE or source is None:
+        return None
+    folder = find_folder(str(source), chosen.revision)
+    check_folder(folder)
+    dtype = default_dtype(device)
+    return PriorUse(
+        sizes=PriorSizes.of_folder(folder),
+        unet_dtype=dtype,
+        vae_dtype=torch.float32 if dtype is torch.float16 else dtype,
+        t_min=chosen.t_min,
+        t_max=chosen.t_max,
     )
 
 

@@ -53,6 +53,7 @@ REPORTED_PACKAGES = (
     "pygltflib",
     "diffusers",
     "transformers",
+    "peft",
     "smplx",
 )
 

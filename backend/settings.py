@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 Preset = Literal["draft", "standard", "paper"]
-Guidance = Literal["mirror", "none"]
+Guidance = Literal["mirror", "none", "ref-sds", "ref-sds-global", "sds", "vsd"]
+# What needs a diffusion prior.
+PRIOR_GUIDANCE: tuple[Guidance, ...] = ("ref-sds", "ref-sds-global", "sds", "vsd")
 Device = Literal["auto", "cpu", "cuda"]
-EncodingName = Literal["auto", "reference", "numba"]
+EncodingName = Literal["auto", "reference", "numba", "triton", "tinycudann"]
 
 
 MIN_TEXTURE, MAX_TEXTURE = 256, 4096
@@ -76,6 +79,12 @@ class LossSettings:
     """|gradient| = 1 near the surface."""
     guidance: float = 2000.0
     """Unseen sides (the mirror baseline)."""
+    sds: float = 1e-3
+    """Distillation from a diffusion prior: Ref-SDS, or SDS and VSD to compare (sum over a latent)."""
+    perceptual: float = 20.0
+    """Features of the render against those of its refined picture."""
+    side_normal: float = 20.0
+    """L2 to the body's normals in the distilled views, less where clothing is loose."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,70 @@ class OptimizationSettings:
 
 
 @dataclass(frozen=True)
+class PriorSettings:
+    """Distillation from a diffusion prior (3.3); mirror and none read nothing of it."""
+
+    folder: Path | None = None
+    """A diffusers folder; this or ``repo`` is needed."""
+    repo: str | None = None
+    """A hub id that is already on this machine."""
+    revision: str | None = None
+    """Commit hash of ``repo``."""
+    guidance_scale: float = 7.5
+    """Classifier-free guidance of Ref-SDS, VSD and the refinement."""
+    text_guidance_scale: float = 100.0
+    """The same of plain SDS, which needs far more of it."""
+    t_min: int = 200
+    """Lowest timestep that is drawn (inclusive)."""
+    t_max: int = 600
+    """Highest timestep that is drawn at the start (inclusive)."""
+    t_max_end: int = 300
+    """The same at the end, linear in between."""
+    start: float = 0.05
+    """Share of the run before the first distillation."""
+    gamma: float = 0.3
+    """Attention to other regions of the reference is multiplied by this (3.3.2)."""
+    background_is_region: bool = True
+    """Whether background prefers background."""
+    target_regions: Literal["body", "bands"] = "body"
+    """Regions of a view: the posed body's own parts, or the paper's horizontal bands."""
+    hide_face: bool = True
+    """From behind the reference's face cannot be seen."""
+    reference_noise: Literal["cached", "shared", "clean"] = "cached"
+    """The reference's noise: fixed a bucket of timesteps, its features computed once; the target's own,
+    with a fresh pass of the reference in every step; or none, at t = 0, for priors trained so."""
+    back_share: float = 0.1
+    """Share of the distilled views that are exactly the back; the others have any azimuth."""
+    elevation: float = 20.0
+    """Those others look down or up by at most so many degrees."""
+    refine_from: float = 0.8
+    """Share of the run from which on views are also refined in several steps (3.3.3)."""
+    refine_steps: int = 30
+    """Steps of a whole UniPC denoising."""
+    refine_last: int = 6
+    """Of those the last ones are run, from the noised render."""
+    bank_views: int = 24
+    """Views whose refined pictures are kept."""
+    bank_refresh: int = 200
+    """Steps after which a refined picture is made anew."""
+    features: Literal["auto", "effnet-lite0", "lpips-vgg"] = "auto"
+    """Network of the perceptual loss; auto takes LPIPS-VGG where it is installed with its weights."""
+    lora_rank: int = 4
+    """VSD: rank of the network that learns what the renders look like."""
+    lora_learning_rate: float = 1e-4
+    """VSD: its AdamW."""
+
+
+def named_prior(preset: PriorSettings, source: str) -> PriorSettings:
+    """The same with the prior at ``source``: a folder, or a hub id, with or without ``@commit``."""
+    folder = Path(source).expanduser()
+    if folder.exists() or source.count("/") != 1 or source.startswith((".", "/", "~")):
+        return replace(preset, folder=folder.absolute())
+    repo, _, revision = source.partition("@")
+    return replace(preset, repo=repo, revision=revision or None)
+
+
+@dataclass(frozen=True)
 class MeshingSettings:
     """Field to mesh."""
 
@@ -138,6 +211,7 @@ class GenerateSettings:
     field: FieldSettings = dataclasses.field(default_factory=FieldSettings)
     rendering: RenderingSettings = dataclasses.field(default_factory=RenderingSettings)
     optimization: OptimizationSettings = dataclasses.field(default_factory=OptimizationSettings)
+    prior: PriorSettings = dataclasses.field(default_factory=PriorSettings)
     meshing: MeshingSettings = dataclasses.field(default_factory=MeshingSettings)
 
 
@@ -167,7 +241,23 @@ def preset_settings(preset: Preset) -> GenerateSettings:
             alpha_learning_rate=1e-3,
             final_learning_rate=1.0,
             preview_every=100,
-            losses=LossSettings(rgb=1e4, iou=1e4, normal=100.0, sdf=100.0, smooth=5.0, eikonal=0.1),
+            losses=LossSettings(
+                rgb=1e4,
+                iou=1e4,
+                normal=100.0,
+                sdf=100.0,
+                smooth=5.0,
+                eikonal=0.1,
+                sds=1e-3,
+                perceptual=20.0,
+                side_normal=0.0,
+            ),
+        ),
+        prior=PriorSettings(
+            t_max_end=600,
+            background_is_region=False,
+            target_regions="bands",
+            hide_face=False,
         ),
         meshing=replace(standard.meshing, resolution=512),
     )

@@ -48,7 +48,10 @@ def test_method_tells_the_weights_that_are_used() -> None:
         "sdf": "SDF to the body, L1",
         "smooth": "normal smoothness",
         "eikonal": "eikonal",
-        "guidance": "guidance",
+        "guidance": "mirror baseline",
+        "sds": "Ref-SDS",
+        "perceptual": "perceptual",
+        "side_normal": "normal in profile, L2",
     }
     assert set(losses) == set(vars(LossSettings()))
     for name, title in losses.items():

@@ -19,10 +19,13 @@ from backend.errors import HumanRefError
 from backend.settings import (
     MAX_TEXTURE,
     MIN_TEXTURE,
+    PRIOR_GUIDANCE,
     Device,
     GenerateSettings,
     Guidance,
     Preset,
+    PriorSettings,
+    named_prior,
     preset_settings,
 )
 
@@ -105,7 +108,10 @@ class Generate:
     person: Annotated[int | None, optional("N")] = None
     """Which person, counted from the left, 0 first; the largest when left out."""
     guidance: Guidance = "mirror"
-    """Unseen sides. mirror: a baseline that carries the photo to the back; none: left alone."""
+    """Unseen sides. mirror: a baseline that carries the photo to the back; none: left alone; ref-sds:
+    the paper's, with --prior; ref-sds-global (no regions), sds and vsd (text only): to compare."""
+    prior: Annotated[str | None, optional("FOLDER")] = None
+    """Diffusion model for ref-sds: a folder of Stable Diffusion 1.x, or a downloaded hub id[@commit]."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Same seed, same machine, same character."""
     device: Device = "auto"
@@ -204,6 +210,7 @@ def generate_settings(args: Generate) -> GenerateSettings:
     if not 0 <= args.seed < 2**63:
         raise _out_of_range("--seed", args.seed, "a whole number from 0 up")
     settings = preset_settings(args.preset)
+    settings = replace(settings, prior=prior_settings(args, settings.prior))
     if args.steps is not None:
         settings = replace(settings, optimization=replace(settings.optimization, steps=args.steps))
     if args.faces is not None:
@@ -217,6 +224,35 @@ def generate_settings(args: Generate) -> GenerateSettings:
         device=args.device,
         height_cm=args.body.height_cm,
     )
+
+
+def prior_settings(args: Generate, preset: PriorSettings) -> PriorSettings:
+    """Where the diffusion prior lies; on a server that is the server's own business.
+
+    Raises:
+        HumanRefError: ``prior_missing`` or ``option_conflict`` where --guidance and --prior disagree.
+    """
+    if args.guidance not in PRIOR_GUIDANCE:
+        if args.prior is None:
+            return preset
+        raise HumanRefError(
+            "option_conflict",
+            f"--prior is given, but the guidance {args.guidance} asks no prior.",
+            "Add --guidance ref-sds, or leave --prior out.",
+        )
+    if args.remote.server is not None:
+        if args.prior is None:
+            return preset
+        raise HumanRefError(
+            "option_conflict",
+            "--prior is given, but a server uses its own.",
+            "Leave --prior out; the server is started with: humanref serve --prior FOLDER",
+        )
+    if args.prior is None:
+        from backend.guidance.prior_choice import prior_missing
+
+        raise prior_missing()
+    return named_prior(preset, args.prior)
 
 
 def check_height(height_cm: float) -> None:

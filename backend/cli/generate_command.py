@@ -9,11 +9,11 @@ from typing import Any
 from backend.cli.arguments import Generate, generate_settings
 from backend.cli.interrupts import GentleInterrupts
 from backend.cli.output import OutputFiles, check_outputs, check_suffix
-from backend.cli.preflight import check_request, named_inputs, record_inputs
+from backend.cli.preflight import check_prior, check_request, named_inputs, record_inputs
 from backend.cli.progress import duration, loading, make_progress
 from backend.errors import Cancelled, HumanRefError
 from backend.run_report import RunRecorder, RunReport
-from backend.settings import GenerateSettings
+from backend.settings import PRIOR_GUIDANCE, GenerateSettings
 
 CHARACTER_FORMATS = (".glb", ".ply", ".obj")
 ARTIFACTS = (
@@ -27,6 +27,8 @@ ARTIFACTS = (
 )
 # Room for the character and the pictures; the checkpoint comes on top.
 RESULT_BYTES = 60_000_000
+# A refined picture of 512 pixels in the view bank.
+_BANK_PICTURE = 512 * 512 * 3
 
 
 def run_generate(args: Generate) -> dict[str, Any]:
@@ -40,6 +42,8 @@ def run_generate(args: Generate) -> dict[str, Any]:
     """
     settings = generate_settings(args)
     check_request(args)
+    if settings.guidance in PRIOR_GUIDANCE:
+        check_prior(settings.prior, settings.guidance)
     check_suffix(args.output, CHARACTER_FORMATS, "The output")
     artifacts = {name: args.artifacts / name for name in ARTIFACTS} if args.artifacts else {}
     checkpoint = checkpoint_path(args.output)
@@ -128,10 +132,12 @@ def checkpoint_path(output: Path) -> Path:
 def checkpoint_bytes(settings: GenerateSettings) -> int:
     """Upper bound of the space that checkpoints take while one replaces another.
 
-    The tables dominate: 4-byte features, two an entry, three copies (values and Adam's two moments).
+    The tables dominate: 4-byte features, two an entry, three copies (values and Adam's two moments);
+    with a diffusion prior its view bank is in there too.
     """
     table = settings.field.levels * (1 << settings.field.log2_table) * 2 * 4
-    return 2 * 3 * table
+    bank = settings.prior.bank_views * _BANK_PICTURE if settings.guidance in PRIOR_GUIDANCE else 0
+    return 2 * (3 * table + bank)
 
 
 def _stamp(checkpoint: Path) -> int | None:

@@ -8,6 +8,7 @@ from backend.cli.arguments import Estimate, Generate
 from backend.cli.output import check_inputs
 from backend.errors import HumanRefError
 from backend.run_report import RunRecorder
+from backend.settings import Guidance, PriorSettings
 
 
 def named_inputs(args: Generate | Estimate) -> dict[str, Path | None]:
@@ -44,6 +45,21 @@ def check_request(args: Generate | Estimate) -> None:
             f"--smplx-model {args.body.smplx_model} does not exist.",
             "Download SMPLX_NEUTRAL.npz from smpl-x.is.tue.mpg.de and give its path.",
         )
+
+
+def check_prior(settings: PriorSettings, guidance: Guidance) -> None:
+    """Refuse a diffusion model that is absent or of the wrong kind before the photo is looked at.
+
+    Raises:
+        HumanRefError: see ``StableDiffusionPrior.load``; ``missing_package``.
+    """
+    from backend.guidance.stable_diffusion_files import check_folder, find_folder
+    from backend.perception.hub import require
+
+    if guidance == "vsd":
+        require("vsd", "peft")
+    source = settings.folder or settings.repo
+    check_folder(find_folder(str(source), settings.revision))
 
 
 def record_inputs(args: Generate | Estimate, recorder: RunRecorder) -> None:

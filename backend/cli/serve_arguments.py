@@ -40,6 +40,8 @@ class Serve:
     """Key files; the folder keys in the data folder when left out."""
     smplx_model: Annotated[Path | None, optional("PATH")] = None
     """Your licensed SMPLX_NEUTRAL.npz, for jobs that ask for the smplx body."""
+    prior: Annotated[str | None, optional("FOLDER")] = None
+    """Diffusion model, for jobs that ask for ref-sds: as for humanref generate."""
     json: Flag = False
     """Print one JSON object when it stops; what happens meanwhile is in the log."""
 

@@ -27,6 +27,9 @@ CHUNK = 131_072
 ROUND = 0.05
 """Half width of the rounded corner of the SDF network's ReLU."""
 
+# Matrices of both networks, and tensors of a chunk that the backward needs.
+_WEIGHTS, _KEPT = 6, 7
+
 _mask_into = torch.ops.aten.threshold_backward.grad_input
 _inside_into = torch.ops.aten.hardtanh_backward.grad_input
 
@@ -94,7 +97,7 @@ class FieldNetworks(torch.autograd.Function):
         n, j = len(x), jacobian.shape[2]
         s, slope, color = x.new_empty(n), torch.empty_like(x), torch.empty_like(x)
         half, to_q1, to_q2, to_s = _folded(w1, w2, w3)
-        keep = []
+        keep: list[Tensor] = []
         for start in range(0, n, CHUNK):
             rows = slice(start, start + CHUNK)
             z = torch.cat([features[rows, :j], x[rows]], 1)
@@ -111,22 +114,25 @@ class FieldNetworks(torch.autograd.Function):
             y1 = torch.mm(features[rows], c1.T).relu_()
             y2 = torch.mm(y1, c2.T).relu_()
             torch.mm(y2, c3.T, out=color[rows])
-            keep.append((z, q1, q2, u, chain, y1, y2))
+            keep += [z, q1, q2, u, chain, y1, y2]
         color.sigmoid_()
-        ctx.save_for_backward(features, jacobian, color, *weights)
-        ctx.keep, ctx.scale = keep, scale
+        # All through torch's own door, so that checkpointing can let go of it.
+        ctx.save_for_backward(features, jacobian, color, *weights, *keep)
+        ctx.scale = scale
         return s, slope, color
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         into_s, into_slope, into_color = grads
-        features, jacobian, color, *weights = ctx.saved_tensors
+        features, jacobian, color, *saved = ctx.saved_tensors
+        weights, keep = saved[:_WEIGHTS], saved[_WEIGHTS:]
         dfeatures, djacobian = torch.empty_like(features), torch.empty_like(jacobian)
         dweights = [torch.zeros_like(w) for w in weights]
         into_color = into_color * color * (1.0 - color)
-        for number, (z, q1, q2, u, chain, y1, y2) in enumerate(ctx.keep):
+        for number in range(len(keep) // _KEPT):
             rows = slice(number * CHUNK, (number + 1) * CHUNK)
+            z, q1, q2, u, chain, y1, y2 = keep[number * _KEPT : (number + 1) * _KEPT]
             along = into_slope[rows]
             _color_backward(
                 into_color[rows], features[rows], y1, y2, weights[3:], dweights[3:], dfeatures[rows]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -9,6 +11,8 @@ from jaxtyping import Bool, Float
 from backend.errors import HumanRefError
 from backend.guidance.mirror import MirrorGuidance, NoGuidance
 from backend.guidance.protocol import Guidance
+from backend.settings import PRIOR_GUIDANCE
+from backend.settings import Guidance as GuidanceName
 
 
 def make_guidance(
@@ -20,15 +24,20 @@ def make_guidance(
     known: Bool[np.ndarray, "n n"],
     device: torch.device,
 ) -> Guidance:
-    """Build the guidance called ``name`` from maps of the square crop.
+    """Build the guidance of single rays called ``name`` from maps of the square crop.
+
+    A method that distils a prior sees whole pictures
+    (:func:`backend.guidance.prior_choice.make_picture_guidance`) and asks nothing of single rays.
 
     Raises:
         HumanRefError: ``guidance_unknown``.
     """
     if name == "mirror":
         return MirrorGuidance(rgb, mask, face, head, known, device)
-    if name == "none":
+    if name == "none" or name in PRIOR_GUIDANCE:
         return NoGuidance()
     raise HumanRefError(
-        "guidance_unknown", f"There is no guidance called {name!r}.", "Choose mirror or none."
+        "guidance_unknown",
+        f"There is no guidance called {name!r}.",
+        f"Choose {', '.join(get_args(GuidanceName))}.",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Generator, Tensor
@@ -37,3 +37,70 @@ class Guidance(Protocol):
 
     def loss(self, rays: GuidedRays) -> Float[Tensor, ""]:
         """Mean loss over the rays of that view."""
+
+
+@dataclass(frozen=True)
+class PictureView:
+    """A whole view that a guidance wants to see."""
+
+    azimuth: float
+    """Degrees; 180 = the back."""
+    elevation: float
+    largest: int
+    """Side in pixels beyond which it would see no more."""
+    bank: int | None = None
+    """Number of this view among those that come again."""
+
+
+@dataclass(frozen=True)
+class GuidedPicture:
+    """A whole square view, rendered with gradients; row 0 on top, field frame."""
+
+    view: PictureView
+    color: Float[Tensor, "1 3 n n"]
+    """sRGB over ``background``."""
+    opacity: Float[Tensor, "n n"]
+    normal: Float[Tensor, "n n 3"]
+    """Opacity-weighted mean of unit normals."""
+    points: Float[Tensor, "n n 3"]
+    """Expected surface points, without gradient; meaningless where nothing is hit."""
+    background: Float[Tensor, "3"]
+
+    def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "1 3 n n"]:
+        """The same picture over another plain background."""
+        return (
+            self.color + (1.0 - self.opacity) * (background - self.background)[None, :, None, None]
+        )
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random numbers of a step; a checkpoint keeps the host's generator, which seeds the device's."""
+
+    host: Generator
+    device: Generator
+
+
+@runtime_checkable
+class PictureGuidance(Protocol):
+    """A guidance that must see whole pictures: a diffusion prior."""
+
+    name: str
+    description: str
+    """One honest sentence for run.json and the terminal."""
+    terms: tuple[str, ...]
+    """Losses it may return: fields of ``LossSettings``."""
+
+    def view(self, step: int, generator: Generator) -> PictureView | None:
+        """The view to render at this step, or None for none."""
+
+    def losses(
+        self, step: int, picture: GuidedPicture, draws: Draws
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Unweighted losses of the view of this step."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that later steps depend on (tensors, numbers, dictionaries), as of the last step."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what :meth:`state_dict` gave."""

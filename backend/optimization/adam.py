@@ -46,9 +46,19 @@ class Adam:
             for parameter in group["params"]:
                 parameter.grad = None
 
+    def gradients(self) -> list[Tensor]:
+        """Those that there are."""
+        every = (parameter.grad for group in self.param_groups for parameter in group["params"])
+        return [gradient for gradient in every if gradient is not None]
+
     @torch.no_grad()
-    def step(self) -> None:
-        """One step along the gradients; a parameter without one stays."""
+    def step(self, skip: Tensor | None = None, scale: Tensor | None = None) -> None:
+        """One step along the gradients; a parameter without one stays.
+
+        Args:
+            skip: 1 leaves everything as it is, decided on the device; None = 0.
+            scale: what the gradients were multiplied by; None = 1.
+        """
         for group, moments in zip(self.param_groups, self._moments, strict=True):
             moved = [k for k, p in enumerate(group["params"]) if p.grad is not None]
             if not moved:
@@ -69,6 +79,8 @@ class Adam:
                 weight_decay=0.0,
                 eps=self._eps,
                 maximize=False,
+                found_inf=skip,
+                grad_scale=scale,
             )
 
     def state_dict(self) -> dict[str, list[list[Tensor]]]:

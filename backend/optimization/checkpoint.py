@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 
 from backend.errors import HumanRefError
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Checkpoint:
     """The sampler's cached SDF, as old as it was."""
     seconds: float
     """Time spent in the loop so far."""
+    guidance: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What a guidance of whole pictures has gathered: view bank, learned networks."""
+    guard: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """The loss scale, and the steps that were skipped."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -16,16 +16,21 @@ from backend.geometry.frames import CropFrame, FieldToWorld, PhotoCamera
 from backend.geometry.rasterizer import rasterize
 from backend.geometry.resampling import crop_map
 from backend.guidance import make_guidance
+from backend.guidance.memory import GuidanceMemory
+from backend.guidance.prior import DiffusionPrior
+from backend.guidance.prior_choice import GuidedPerson, make_picture_guidance, prior_missing
 from backend.optimization.initial_shape import InitialShape, grow_to_silhouette
 from backend.optimization.loop import FitProblem
 from backend.optimization.targets import CropMaps, FrontTargets, clean_edges
 from backend.perception.subject import NormalMaps, Subject
-from backend.settings import GenerateSettings
+from backend.settings import PRIOR_GUIDANCE, GenerateSettings
 from shared_protocol.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 
 # Share of the cube's edge that stays empty on each side.
 _MARGIN = 0.06
 _BODY_MAP = 512
+# Region labels of the photo that the attention's tokens are averaged from.
+_LABELS = 128
 _LIMBS = ("shoulder", "elbow", "hip", "knee")
 
 
@@ -138,10 +143,13 @@ def build_problem(
     settings: GenerateSettings,
     device: torch.device,
     unseen_joints: tuple[str, ...] = (),
+    prior: DiffusionPrior | None = None,
+    memory: GuidanceMemory | None = None,
 ) -> FitStart:
     """Assemble everything the loop needs; deterministic.
 
-    ``unseen_joints`` names joints whose place in the photo is a guess (outside it, or hidden).
+    ``unseen_joints`` names joints whose place in the photo is a guess (outside it, or hidden);
+    ``prior`` is what ref-sds and its kin distil, with as much ``memory`` as it may use.
     """
     vertices = field_to_world.to_field(body.vertices).astype(np.float32)
     hidden = hidden_limbs(vertices, body, unseen_joints, settings.working_resolution)
@@ -175,7 +183,21 @@ def build_problem(
         float(1 - (rows.max() + 1) / n * 2),
         float(1 - rows.min() / n * 2),
     )
+    pictures = None
+    if settings.guidance in PRIOR_GUIDANCE:
+        if prior is None:
+            raise prior_missing()
+        n_labels = min(_LABELS, settings.working_resolution)
+        labels = crop_map(subject.regions, crop, n_labels, nearest=True)
+        person_told = GuidedPerson(
+            *(maps.rgb, maps.mask, labels, maps.face, subject.caption),
+            body=body,
+            field_to_world=field_to_world,
+            tightness=start.tightness,
+        )
+        pictures = make_picture_guidance(settings, prior, person_told, device, memory)
     problem = FitProblem(
+        pictures=pictures,
         targets=targets,
         guidance=guidance,
         tightness=torch.from_numpy(start.tightness).to(device),
@@ -218,6 +240,9 @@ def fingerprint(
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(repr((body.pose.model, body.pose.scale, crop)).encode())
+    if settings.guidance in PRIOR_GUIDANCE:
+        digest.update(repr((settings.prior, subject.caption)).encode())
+        digest.update(subject.regions.tobytes())
     chosen = (settings.guidance, settings.seed, settings.working_resolution, settings.field)
     digest.update(repr((chosen, settings.rendering, settings.optimization)).encode())
     return digest.hexdigest()

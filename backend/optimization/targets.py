@@ -78,7 +78,8 @@ class FrontTargets:
         for n in resolutions:
             level = cv2.resize(np.ascontiguousarray(channels), (n, n), interpolation=cv2.INTER_AREA)
             self._levels[n] = torch.from_numpy(level.transpose(2, 0, 1)[None].copy()).to(device)
-            self._candidates[n] = self._importance(maps, body_silhouette, n)
+            found = self._importance(maps, body_silhouette, n)
+            self._candidates[n] = (found[0].to(device), found[1].to(device))
         back = np.concatenate([normals.back, normals.back_weight[..., None]], -1)
         self._back = torch.from_numpy(back.astype(np.float32).transpose(2, 0, 1)[None].copy()).to(
             device
@@ -101,18 +102,21 @@ class FrontTargets:
         return torch.from_numpy(index), torch.from_numpy(cumulative / cumulative[-1])
 
     def draw(self, resolution: int, rays: int, generator: Generator) -> Float[Tensor, "r 2"]:
-        """Picture points (x, y in [-1, 1], y up) in pairs: row 2k + 1 is a neighbour pixel of row 2k."""
+        """Picture points (x, y in [-1, 1], y up) in pairs: row 2k + 1 is a neighbour pixel of row 2k.
+
+        The generator must be of the targets' own device.
+        """
         index, cumulative = self._candidates[resolution]
-        pairs = rays // 2
-        uniform = torch.rand(pairs, generator=generator, dtype=cumulative.dtype)
+        pairs, place = rays // 2, self.device
+        uniform = torch.rand(pairs, generator=generator, dtype=cumulative.dtype, device=place)
         pixel = index[torch.searchsorted(cumulative, uniform).clamp_max(len(index) - 1)]
         row, column = pixel // resolution, pixel % resolution
-        jitter = torch.rand(pairs, 2, generator=generator)
-        sideways = (torch.rand(pairs, generator=generator) < 0.5).float()
+        jitter = torch.rand(pairs, 2, generator=generator, device=place)
+        sideways = (torch.rand(pairs, generator=generator, device=place) < 0.5).float()
         first = torch.stack([column + jitter[:, 0], row + jitter[:, 1]], -1)
         second = first + torch.stack([sideways, 1.0 - sideways], -1)
-        both = torch.stack([first, second], 1).reshape(-1, 2) / resolution * 2.0 - 1.0
-        return (both * torch.tensor([1.0, -1.0])).float().to(self.device)
+        both = torch.stack([first, second], 1).view(-1, 2) / resolution * 2.0 - 1.0
+        return torch.stack([both[:, 0], -both[:, 1]], 1).float()
 
     def at(self, resolution: int, xy: Float[Tensor, "r 2"]) -> RayTargets:
         """Targets at picture points, bilinear in the pyramid's level."""

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from backend.field.density import segment_optical_depth, segment_weights
 from backend.field.networks import FieldSample
@@ -108,6 +109,55 @@ def render_rays(
         points=points,
         depths=depths,
     )
+
+
+def render_rays_in_chunks(
+    field: RenderedField,
+    origins: Float[Tensor, "r 3"],
+    directions: Float[Tensor, "r 3"],
+    depths: Float[Tensor, "r k"],
+    background: Float[Tensor, "3"],
+    chunk: int | None,
+) -> RayBundle:
+    """As :func:`render_rays`, ``chunk`` rays at a time (None: all at once).
+
+    Between the chunks only their results are kept; the backward computes each chunk again, so memory
+    is one chunk's and time a third more. Values and gradients are the same.
+    """
+    if chunk is None or len(origins) <= chunk:
+        return render_rays(field, origins, directions, depths, background)
+    # Stopping the second pass early saves nothing here, and would end it inside a checked function.
+    with set_checkpoint_early_stop(False):
+        parts = [
+            checkpoint(
+                render_rays,
+                field,
+                origins[rows],
+                directions[rows],
+                depths[rows],
+                background,
+                use_reentrant=False,
+                preserve_rng_state=False,
+            )
+            for rows in (slice(k, k + chunk) for k in range(0, len(origins), chunk))
+        ]
+    samples = FieldSample(
+        *(torch.cat(t) for t in zip(*(_parts(p.samples) for p in parts), strict=True))
+    )
+    return RayBundle(
+        color=torch.cat([part.color for part in parts]),
+        opacity=torch.cat([part.opacity for part in parts]),
+        normal=torch.cat([part.normal for part in parts]),
+        depth=torch.cat([part.depth for part in parts]),
+        weights=torch.cat([part.weights for part in parts]),
+        samples=samples,
+        points=torch.cat([part.points for part in parts]),
+        depths=depths,
+    )
+
+
+def _parts(samples: FieldSample) -> tuple[Tensor, Tensor, Tensor]:
+    return samples.sdf, samples.gradient, samples.color
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -30,6 +30,9 @@ _SPREAD = 0.66
 # those have moved by so much in sum (field units).
 _NEAR = 0.2
 _MOVED = 0.08
+# Rays that a GPU marches at once: about 40 numbers a step and ray, 0.5 GB.
+_MARCHED = 32_768
+_Sharpness = TypeVar("_Sharpness", float, Tensor)
 
 
 @runtime_checkable
@@ -61,13 +64,17 @@ class NarrowBandSampler:
     def refresh(self, field: SignedDistance) -> None:
         """Evaluates the field's SDF on the coarse grid (``grid_resolution``^3 nodes).
 
-        After the first call only the nodes that lay near the surface, until what they have moved since
-        says that the surface may have left them: then all of it again.
+        On a CPU after the first call only the nodes that lay near the surface, until what they have
+        moved since says that the surface may have left them: then all of it again. A GPU evaluates all
+        of it each time, for looking at what moved would make the host wait.
         """
         n = self.settings.grid_resolution
         axis = torch.linspace(-1.0, 1.0, n, device=field.device)
         z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
         nodes = torch.stack([x, y, z], -1).view(-1, 3)
+        if field.device.type != "cpu":
+            self._grid = field.sdf(nodes).view(n, n, n)
+            return
         if self._grid is not None:
             flat = self._grid.view(-1)
             near = torch.nonzero(~(flat.abs() > _NEAR))[:, 0]
@@ -87,7 +94,9 @@ class NarrowBandSampler:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what :meth:`state_dict` gave."""
         grid = state["grid"].clone()
-        self._grid, self._moved, self._steepest = grid, float(state["moved"]), _steepest(grid)
+        self._grid, self._moved = grid, float(state["moved"])
+        if grid.device.type == "cpu":
+            self._steepest = _steepest(grid)
 
     @property
     def grid(self) -> Float[Tensor, "n n n"]:
@@ -104,7 +113,7 @@ class NarrowBandSampler:
             )
         return self._grid
 
-    def reach(self, alpha: float) -> float:
+    def reach(self, alpha: _Sharpness) -> _Sharpness:
         """Distance to the surface, in field units, within which a ray is not background."""
         cell = 2.0 / (self.settings.grid_resolution - 1)
         return self.settings.band / alpha + 0.5 * math.sqrt(3.0) * cell
@@ -119,21 +128,27 @@ class NarrowBandSampler:
     ) -> tuple[Float[Tensor, "r k"], Bool[Tensor, "r"]]:
         """Sorted depths along each ray (units of ``direction``) and which rays come near the surface.
 
-        Without a ``generator`` the samples lie in the middle of their strata; with one they are jittered.
-        Depths of rays that miss are not meant to be rendered.
+        Without a ``generator`` the samples lie in the middle of their strata; with one (of the rays' own
+        device) they are jittered. Depths of rays that miss are finite, but not meant to be rendered.
+        On a GPU the host does not wait: a sharpness that is a tensor stays one.
         """
         grid = self.grid
-        sharpness = float(alpha.detach()) if isinstance(alpha, Tensor) else alpha
         directions = direction.view(-1, 3)
         count = self.settings.samples
         strata = _strata(len(origins), count, generator, origins.device)
         spread = 1.0 + _SPREAD / max(1, count - 1)
         quantiles = (0.5 + (strata - 0.5) * spread).clamp(1e-6, 1.0)
-        cell = 2.0 / (len(grid) - 1)
-        aim = min(_SOFTER * sharpness, _SHARPEST / cell)
-        reach = self.reach(sharpness)
+        sharpest = _SHARPEST * (len(grid) - 1) / 2.0
         if not (origins.device.type == "cpu" and origins.dtype == torch.float32):
-            return narrow_band_reference(grid, origins, directions, _STEPS, aim, reach, quantiles)
+            at = (
+                alpha.detach()
+                if isinstance(alpha, Tensor)
+                else torch.full_like(grid[0, 0, 0], alpha)
+            )
+            softened = (_SOFTER * at).clamp(max=sharpest)
+            return _in_chunks(grid, origins, directions, softened, self.reach(at), quantiles)
+        sharpness = float(alpha)
+        aim, reach = min(_SOFTER * sharpness, sharpest), self.reach(sharpness)
         depths = torch.empty(len(origins), self.settings.samples)
         hit = torch.empty(len(origins), dtype=torch.bool)
         kernels.narrow_band(
@@ -197,8 +212,8 @@ def narrow_band_reference(
     origins: Float[Tensor, "r 3"],
     directions: Float[Tensor, "d 3"],
     steps: int,
-    alpha: float,
-    reach: float,
+    alpha: float | Float[Tensor, ""],
+    reach: float | Float[Tensor, ""],
     quantiles: Float[Tensor, "r k"],
 ) -> tuple[Float[Tensor, "r k"], Bool[Tensor, "r"]]:
     """The readable twin of the narrow-band kernel, in torch on any device.
@@ -216,7 +231,7 @@ def narrow_band_reference(
     points = origins[:, None] + t[..., None] * directions[:, None]
     s = sample_grid(grid, points.view(-1, 3)).view(t.shape)
     hit = crosses & (s.amin(1) <= reach)
-    sharpness = torch.tensor(alpha, dtype=s.dtype, device=s.device)
+    sharpness = alpha if isinstance(alpha, Tensor) else torch.full_like(s[0, 0], alpha)
     length = step[:, None].expand(-1, steps)
     tau = segment_optical_depth(s[:, :-1], s[:, 1:], length, sharpness)
     cut = reach + kernels.CUT_BEYOND_REACH / alpha
@@ -231,6 +246,31 @@ def narrow_band_reference(
     own = weight.gather(1, cell)
     inside = ((u - (upto.gather(1, cell) - own)) / own.clamp(min=1e-30)).clamp(0.0, 1.0)
     return near[:, None] + step[:, None] * (cell + inside), hit
+
+
+def _in_chunks(
+    grid: Tensor,
+    origins: Tensor,
+    directions: Tensor,
+    alpha: Tensor,
+    reach: Tensor,
+    quantiles: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """:func:`narrow_band_reference` for so many rays at a time that their marches fit into memory."""
+    shared = len(directions) == 1
+    parts = [
+        narrow_band_reference(
+            grid,
+            origins[rows],
+            directions if shared else directions[rows],
+            _STEPS,
+            alpha,
+            reach,
+            quantiles[rows],
+        )
+        for rows in (slice(k, k + _MARCHED) for k in range(0, max(1, len(origins)), _MARCHED))
+    ]
+    return torch.cat([depths for depths, _ in parts]), torch.cat([hit for _, hit in parts])
 
 
 def _steepest(grid: Float[Tensor, "n n n"]) -> float:
@@ -248,6 +288,6 @@ def _strata(
     steps = torch.arange(samples, device=device)
     if generator is None:
         return ((steps + 0.5) / samples).expand(rays, samples).contiguous()
-    random = torch.rand(rays, samples, generator=generator, device=generator.device)
+    random = torch.rand(rays, samples, generator=generator, device=device)
     # Never 0: the first sample must lie where there is weight.
-    return (steps + 1.0 - random.to(device)) / samples
+    return (steps + 1.0 - random) / samples

@@ -33,6 +33,8 @@ class ServeOptions:
     """Stop when nobody was connected and nothing ran for this long; None for never."""
     smplx_path: Path | None = None
     """The user's licensed SMPL-X file or folder, for jobs with ``body = "smplx"``."""
+    prior: str | None = None
+    """Folder or hub id of a diffusion model, for jobs whose guidance distils one."""
     max_sessions: int = 64
     max_sessions_of_owner: int = 16
     """Of one owner: the others get in as well."""

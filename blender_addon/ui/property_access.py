@@ -22,7 +22,7 @@ _KNOWN_GUIDANCES = {
     "mirror": ("Mirror", "The front's colors continue around the body", 0),
     "none": ("None", "Only what the photo shows", 1),
     "compact": ("Compact Prior", "A small network that comes with the backend", 2),
-    "stable_diffusion": ("Stable Diffusion", "Diffusion guidance with weights of your own", 3),
+    "ref-sds": ("Ref-SDS", "A diffusion model of the backend's own paints what the photo hides", 3),
 }
 
 

@@ -15,7 +15,7 @@ from backend.perception.providers import provider_report
 from backend.settings import FieldSettings
 
 STAGES = ["landmarks", "segmentation", "parsing", "caption", "normals", "body"]
-STAGES += ["hash encoding", "guidance"]
+STAGES += ["hash encoding", "guidance", "diffusion prior", "perceptual loss"]
 
 
 def test_every_stage_is_listed_with_what_would_run_it() -> None:

@@ -4,6 +4,7 @@ import torch
 
 from backend.field.volume import (
     sample_grid,
+    sample_grid_fused,
     sample_grid_reference,
     sample_grid_with_gradient,
 )
@@ -20,7 +21,8 @@ def test_values_are_those_of_grid_sample():
     expected = torch.nn.functional.grid_sample(
         GRID[None, None], points.view(1, 1, 1, -1, 3), align_corners=True, padding_mode="border"
     ).view(-1)
-    torch.testing.assert_close(sample_grid(GRID, points), expected, rtol=1e-5, atol=1e-5)
+    for sample in (sample_grid, sample_grid_fused):
+        torch.testing.assert_close(sample(GRID, points), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_kernel_agrees_with_its_twin():
@@ -56,7 +58,8 @@ def test_a_linear_field_is_exact_and_its_gradient_constant():
 def test_beyond_the_cube_and_not_a_number_read_the_border():
     wild = torch.tensor([[5.0, 0.0, -7.0], [float("nan"), 0.0, float("inf")]])
     nearest = torch.tensor([[1.0, 0.0, -1.0], [-1.0, 0.0, 1.0]])
-    torch.testing.assert_close(sample_grid(GRID, wild), sample_grid(GRID, nearest))
+    for sample in (sample_grid, sample_grid_fused):
+        torch.testing.assert_close(sample(GRID, wild), sample(GRID, nearest))
     torch.testing.assert_close(
         sample_grid_reference(GRID, wild)[0], sample_grid_reference(GRID, nearest)[0]
     )

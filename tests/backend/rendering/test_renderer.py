@@ -10,7 +10,7 @@ from backend.field.encodings import make_encoding
 from backend.field.encodings.grid import HashGridLayout
 from backend.field.networks import FieldSample, HumanField
 from backend.geometry.cameras import OrthographicCamera, pixel_centers
-from backend.rendering.renderer import render_image, render_rays
+from backend.rendering.renderer import render_image, render_rays, render_rays_in_chunks
 from backend.rendering.sampling import NarrowBandSampler, UniformSampler
 from backend.settings import FieldSettings, RenderingSettings
 
@@ -154,3 +154,43 @@ def test_an_empty_view_is_the_background():
     picture = render_image(field, sampler, camera, 8, (0.1, 0.2, 0.3))
     assert float(picture.opacity.max()) == 0.0
     torch.testing.assert_close(picture.color[3, 3], torch.tensor([0.1, 0.2, 0.3]))
+
+
+@pytest.mark.parametrize("encoding", ["numba", "reference"])
+def test_chunks_change_neither_picture_nor_gradient_and_keep_less(encoding: str) -> None:
+    settings = FieldSettings(levels=4, log2_table=10, max_resolution=32, sdf_levels=3)
+    axis = torch.linspace(-1, 1, 17)
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    base = torch.stack([x, y, z], -1).norm(dim=-1) - 0.5
+    dtype = torch.float32 if encoding == "numba" else torch.float64
+    layout = HashGridLayout.from_settings(settings)
+    torch.manual_seed(0)
+    field = HumanField(settings, base, make_encoding(encoding, layout, "cpu")[0]).to(dtype)
+    xy = torch.rand(70, 2, generator=torch.Generator().manual_seed(0), dtype=dtype) - 0.5
+    origins = torch.cat([xy, torch.full_like(xy[:, :1], 1.75)], 1)
+    directions = torch.tensor([0.0, 0.0, -1.0], dtype=dtype).expand(70, 3)
+    depths = torch.linspace(1.0, 2.0, 6, dtype=dtype).expand(70, 6)
+    found = []
+    for chunk in (None, 16):
+        kept: dict[int, torch.UntypedStorage] = {}
+
+        def pack(tensor, kept=kept):
+            storage = tensor.untyped_storage()
+            kept[storage._cdata] = storage
+            return tensor
+
+        field.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            white = torch.ones(3, dtype=dtype)
+            bundle = render_rays_in_chunks(field, origins, directions, depths, white, chunk)
+        held = sum(storage.nbytes() for storage in kept.values())
+        shown = (bundle.color.sum() + bundle.normal.square().sum()) * bundle.opacity.mean()
+        (shown + bundle.samples.gradient.square().mean() + bundle.depth.sum()).backward()
+        gradients = {name: p.grad for name, p in field.named_parameters()}
+        found.append((bundle, gradients, held))
+    (whole, one, held), (parts, other, spared) = found
+    for name in ("color", "opacity", "normal", "depth", "weights", "points", "depths"):
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
+    torch.testing.assert_close(parts.samples.sdf, whole.samples.sdf)
+    torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
+    assert spared < 0.5 * held

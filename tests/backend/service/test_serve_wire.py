@@ -42,7 +42,7 @@ def test_welcome_says_what_there_is(server: RunningServer) -> None:
     with RawClient(server.connection) as client:
         welcome = client.hello()
         assert welcome.presets == ("draft", "standard", "paper")
-        assert "mirror" in welcome.guidances
+        assert welcome.guidances == ("mirror", "none"), "the others need a prior"
         assert welcome.memory_mb > 100
         end = time.monotonic() + PATIENCE
         while not client.ask(Ping(), Pong).ready:

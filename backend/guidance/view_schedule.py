@@ -1,0 +1,59 @@
+"""Which view is distilled at each step (3.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator
+
+
+@dataclass(frozen=True)
+class ViewSchedule:
+    """Views of a run of ``steps`` steps.
+
+    Before ``start`` none; then the back in ``back_share`` of the steps and else a uniform azimuth of
+    [-180, 180] with a uniform elevation of [-elevation, elevation]; from ``refine_from`` on the views of
+    the bank, in any order. The front belongs to the photo: views within ``front_free`` degrees of it are
+    left out.
+    """
+
+    steps: int
+    start: float
+    refine_from: float
+    back_share: float
+    elevation: float
+    bank: int
+    front_free: float = 10.0
+
+    def progress(self, step: int) -> float:
+        """Share of the distilling part of the run that lies behind ``step``, 0..1."""
+        first = self.first
+        return max(0.0, (step - first) / max(1, self.steps - 1 - first))
+
+    @property
+    def first(self) -> int:
+        """The first step that distils."""
+        return round(self.start * self.steps)
+
+    def refines(self, step: int) -> bool:
+        """Whether the view bank is in use at ``step``."""
+        return self.bank > 0 and step >= round(self.refine_from * self.steps)
+
+    def draw(self, step: int, generator: Generator) -> tuple[float, float, int | None] | None:
+        """Azimuth and elevation (degrees) and, of the bank's views, the index; None before the start."""
+        if step < self.first:
+            return None
+        if self.refines(step):
+            index = int(torch.randint(self.bank, (), generator=generator))
+            return (*self.bank_view(index), index)
+        chance, around, tilt = torch.rand(3, generator=generator).tolist()
+        if chance < self.back_share:
+            return 180.0, 0.0, None
+        free = 360.0 - 2.0 * self.front_free
+        return self.front_free + around * free, (2.0 * tilt - 1.0) * self.elevation, None
+
+    def bank_view(self, index: int) -> tuple[float, float]:
+        """Evenly around the person, in turn level, from above and from below by half the range."""
+        azimuth = 360.0 * (index + 0.5) / self.bank
+        return azimuth, (0.0, 0.5, -0.5)[index % 3] * self.elevation

@@ -1,0 +1,48 @@
+"""Which views are distilled, and when."""
+
+from itertools import pairwise
+
+import torch
+
+from backend.guidance.view_schedule import ViewSchedule
+
+PLAN = ViewSchedule(
+    steps=12_000, start=0.05, refine_from=0.8, back_share=0.1, elevation=20.0, bank=24
+)
+
+
+def test_the_first_600_of_12000_steps_distil_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    assert PLAN.draw(599, generator) is None
+    assert PLAN.draw(600, generator) is not None
+    assert (PLAN.progress(600), PLAN.progress(11_999)) == (0.0, 1.0)
+
+
+def test_views_are_the_back_or_anywhere_but_the_front() -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = [PLAN.draw(1000, generator) for _ in range(6000)]
+    views = torch.tensor([(view[0], view[1]) for view in drawn if view is not None])
+    back = (views[:, 0] == 180.0) & (views[:, 1] == 0.0)
+    assert abs(float(back.float().mean()) - 0.1) < 0.015
+    around = views[~back]
+    assert float(around[:, 0].min()) >= 10.0
+    assert float(around[:, 0].max()) <= 350.0
+    assert float(around[:, 1].abs().max()) <= 20.0
+    quarters = torch.histc(around[:, 0], 4, 0, 360) / len(around)
+    assert float((quarters - 0.25).abs().max()) < 0.025
+    halves = torch.histc(around[:, 1], 4, -20, 20) / len(around)
+    assert float((halves - 0.25).abs().max()) < 0.025
+
+
+def test_from_four_fifths_on_the_bank_is_visited_evenly() -> None:
+    generator = torch.Generator().manual_seed(0)
+    assert not PLAN.refines(9599)
+    assert PLAN.refines(9600)
+    drawn = [PLAN.draw(9600, generator) for _ in range(2400)]
+    indices = [view[2] for view in drawn if view is not None]
+    assert set(indices) == set(range(24))
+    for azimuth, elevation, index in (view for view in drawn[:50] if view is not None):
+        assert index is not None
+        assert (azimuth, elevation) == PLAN.bank_view(index)
+    azimuths = [PLAN.bank_view(index)[0] for index in range(24)]
+    assert {round(b - a, 6) for a, b in pairwise(azimuths)} == {15.0}
