@@ -150,9 +150,9 @@ class PriorSettings:
     """Regions of a view: the posed body's own parts, or the paper's horizontal bands."""
     hide_face: bool = True
     """From behind the reference's face cannot be seen."""
-    reference_noise: Literal["cached", "shared"] = "cached"
-    """The reference's noise: fixed a bucket of timesteps, its features computed once; or the target's
-    own, with a fresh pass of the reference in every step."""
+    reference_noise: Literal["cached", "shared", "clean"] = "cached"
+    """The reference's noise: fixed a bucket of timesteps, its features computed once; the target's own,
+    with a fresh pass of the reference in every step; or none, at t = 0, for priors trained so."""
     back_share: float = 0.1
     """Share of the distilled views that are exactly the back; the others have any azimuth."""
     elevation: float = 20.0
@@ -173,6 +173,15 @@ class PriorSettings:
     """VSD: rank of the network that learns what the renders look like."""
     lora_learning_rate: float = 1e-4
     """VSD: its AdamW."""
+
+
+def named_prior(preset: PriorSettings, source: str) -> PriorSettings:
+    """The same with the prior at ``source``: a folder, or a hub id, with or without ``@commit``."""
+    folder = Path(source).expanduser()
+    if folder.exists() or source.count("/") != 1 or source.startswith((".", "/", "~")):
+        return replace(preset, folder=folder.absolute())
+    repo, _, revision = source.partition("@")
+    return replace(preset, repo=repo, revision=revision or None)
 
 
 @dataclass(frozen=True)

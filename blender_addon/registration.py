@@ -7,6 +7,7 @@ from pathlib import Path
 import bpy
 
 from .names import ROOT, addon_version
+from .scene.view_shading import restore_shading
 from .session.arrivals import Arrivals
 from .session.backend_process import BackendProcess
 from .session.current import current_session, set_current
@@ -87,6 +88,7 @@ def unregister_everything() -> None:
         _Registered.pump.stop()
         _Registered.pump = None
     current_session().close()
+    restore_shading()
     bpy.app.translations.unregister(ROOT)
     remove_menu_entries()
     properties.detach_properties()

@@ -27,6 +27,7 @@ from backend.settings import (
     Guidance,
     Preset,
     PriorSettings,
+    named_prior,
     preset_settings,
 )
 
@@ -228,7 +229,7 @@ def generate_settings(args: Generate) -> GenerateSettings:
 
 
 def prior_settings(args: Generate, preset: PriorSettings) -> PriorSettings:
-    """Where the diffusion prior lies.
+    """Where the diffusion prior lies; on a server that is the server's own business.
 
     Raises:
         HumanRefError: ``prior_missing`` or ``option_conflict`` where --guidance and --prior disagree.
@@ -241,20 +242,19 @@ def prior_settings(args: Generate, preset: PriorSettings) -> PriorSettings:
             f"--prior is given, but the guidance {args.guidance} asks no prior.",
             "Add --guidance ref-sds, or leave --prior out.",
         )
+    if args.remote.server is not None:
+        if args.prior is None:
+            return preset
+        raise HumanRefError(
+            "option_conflict",
+            "--prior is given, but a server uses its own.",
+            "Leave --prior out; the server is started with: humanref serve --prior FOLDER",
+        )
     if args.prior is None:
         from backend.guidance.prior_choice import prior_missing
 
         raise prior_missing()
-    return named_prior(args.prior, preset)
-
-
-def named_prior(name: str, preset: PriorSettings) -> PriorSettings:
-    """What ``--prior`` names: a folder, or a hub id[@commit]."""
-    folder = Path(name).expanduser()
-    if folder.exists() or name.count("/") != 1:
-        return replace(preset, folder=folder)
-    repo, _, revision = name.partition("@")
-    return replace(preset, repo=repo, revision=revision or None)
+    return named_prior(preset, args.prior)
 
 
 def check_height(height_cm: float) -> None:

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backend.cli.arguments import named_prior, out_of_range
+from backend.cli.arguments import out_of_range
 from backend.cli.evaluate_arguments import Evaluate
 from backend.cli.output import check_outputs
 from backend.cli.preflight import check_prior
 from backend.cli.progress import loading, make_progress
 from backend.errors import Cancelled, HumanRefError
 from backend.files import write_whole
-from backend.settings import GenerateSettings, preset_settings
+from backend.settings import GenerateSettings, named_prior, preset_settings
 
 REPORTS = ("report.json", "report.md", "sheet.png")
 # The sheet, and the strip and the numbers of every run.
@@ -77,7 +77,7 @@ def evaluate_settings(args: Evaluate) -> GenerateSettings:
     if args.steps is not None:
         settings = replace(settings, optimization=replace(settings.optimization, steps=args.steps))
     if args.prior is not None:
-        settings = replace(settings, prior=named_prior(args.prior, settings.prior))
+        settings = replace(settings, prior=named_prior(settings.prior, args.prior))
     return settings
 
 

@@ -30,6 +30,8 @@ class Serve:
     """Characters generated at the same time; estimates never wait for them."""
     ttl_days: Annotated[float, arg(metavar="DAYS")] = 7.0
     """Photos and finished jobs are deleted after this."""
+    quota_gb: Annotated[float, arg(metavar="GB")] = 20.0
+    """Room for the photos and results of one client; more is refused until jobs are forgotten."""
     idle_exit: Annotated[float | None, optional("MIN")] = None
     """Stop after so many minutes with nobody connected and nothing to do."""
     curve: Flag = False
@@ -38,6 +40,8 @@ class Serve:
     """Key files; the folder keys in the data folder when left out."""
     smplx_model: Annotated[Path | None, optional("PATH")] = None
     """Your licensed SMPLX_NEUTRAL.npz, for jobs that ask for the smplx body."""
+    prior: Annotated[str | None, optional("FOLDER")] = None
+    """Diffusion model, for jobs that ask for ref-sds: as for humanref generate."""
     json: Flag = False
     """Print one JSON object when it stops; what happens meanwhile is in the log."""
 

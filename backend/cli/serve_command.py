@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from backend.cli.preflight import check_prior
 from backend.cli.serve_arguments import Serve
 from backend.errors import HumanRefError
 from backend.service.folders import default_data_dir
@@ -13,6 +16,7 @@ from backend.service.options import ServeOptions
 from backend.service.serve import serve
 from backend.service.worker import JobRunner
 from backend.service.worker_messages import LaneName
+from backend.settings import PriorSettings, named_prior
 from shared_protocol.connection import Connection, default_connection_path
 
 
@@ -31,26 +35,29 @@ def run_serve(args: Serve) -> dict[str, Any]:
                 f"humanref listens on {where}; Ctrl-C stops, jobs continue next time.", flush=True
             )
 
-    serve(options, make_runner, announce)
+    serve(options, partial(make_runner, prior=options.prior), announce)
     return {"command": "serve", "stopped": True}
 
 
-def make_runner(lane: LaneName, smplx_path: Path | None) -> JobRunner:
+def make_runner(lane: LaneName, smplx_path: Path | None, prior: str | None = None) -> JobRunner:
     """The pipeline, imported in the worker process and nowhere else."""
     from backend.service.worker_jobs import PipelineRunner
 
-    return PipelineRunner(lane, smplx_path)
+    return PipelineRunner(lane, smplx_path, prior)
 
 
 def serve_options(args: Serve) -> ServeOptions:
     """The server's options.
 
     Raises:
-        HumanRefError: ``option_out_of_range``, ``smplx_missing``.
+        HumanRefError: ``option_out_of_range``, ``smplx_missing``; see ``check_prior``.
     """
+    if args.prior is not None:
+        check_prior(named_prior(PriorSettings(), args.prior), "ref-sds")
     for name, value, good in (
         ("--max-jobs", args.max_jobs, args.max_jobs >= 1),
         ("--ttl-days", args.ttl_days, 0 < args.ttl_days <= 3650),
+        ("--quota-gb", args.quota_gb, 0 < args.quota_gb < math.inf),
         ("--idle-exit", args.idle_exit, args.idle_exit is None or args.idle_exit > 0),
     ):
         if not good:
@@ -75,6 +82,8 @@ def serve_options(args: Serve) -> ServeOptions:
         keys_dir=args.keys_dir,
         max_jobs=args.max_jobs,
         ttl_days=args.ttl_days,
+        quota_gb=args.quota_gb,
         idle_exit_minutes=args.idle_exit,
         smplx_path=args.smplx_model.absolute() if args.smplx_model else None,
+        prior=args.prior,
     )

@@ -46,6 +46,7 @@ class ReferenceDenoiser:
         gamma: of region-aware attention; 1 = no preference for regions (ref-sds-global).
         background_is_region: see :class:`RegionMaps`.
         hide_face: views from behind do not see the reference's face.
+        clean_reference: the reference stays clean, at t = 0, for priors that were trained so.
 
     ``cache``, when set, holds recorded features of the reference; timesteps that it does not hold take
     a fresh pass.
@@ -61,10 +62,12 @@ class ReferenceDenoiser:
         gamma: float = 1.0,
         background_is_region: bool = True,
         hide_face: bool = False,
+        clean_reference: bool = False,
     ) -> None:
         self.prior, self.prompt, self.photo = prior, prompt, photo
         self._scale, self._gamma = guidance_scale, gamma
         self._background_is_region, self._hide_face = background_is_region, hide_face
+        self._clean_reference = clean_reference
         self.cache: ReferenceCache | None = None
         # The reference is the photo's own view, whatever the target's (the released code gives it the
         # target's words: "back view, no face" for a front picture).
@@ -105,7 +108,8 @@ class ReferenceDenoiser:
         if cache is not None and cache.plan.t_min <= t <= cache.plan.t_max:
             sample = int(torch.randint(cache.plan.noises, (), generator=generator))
             return cache.look_up([t], [sample])
-        return Reference(self.photo.latents, self._front, noise)
+        beside = None if self._clean_reference else noise
+        return Reference(self.photo.latents, self._front, beside)
 
     def _regions(self, view: SeenView) -> RegionMaps | None:
         if self.photo is None:

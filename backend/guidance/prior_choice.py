@@ -110,6 +110,7 @@ def make_picture_guidance(
             gamma=gamma,
             background_is_region=settings.background_is_region,
             hide_face=settings.hide_face,
+            clean_reference=settings.reference_noise == "clean",
         )
 
     schedule = ViewSchedule(

@@ -193,31 +193,35 @@ class JobDesk:
             check_job_id(asked.job_id)
             # Asked again because the answer was lost, it is gone already: that is no error.
             uids = [uid for uid in (self._uid(asked),) if uid in self._dispatcher.jobs]
+        only = "" if everything else self._uid(asked)
 
         def forgotten(outcome: Freed | Failure) -> None:
             for uid in uids:
                 self._viewers.forgotten(uid)
             if isinstance(outcome, Failure):
                 self._post.refuse_asked(asked, outcome.error)
-            elif everything:
-                self._forget_uploads(asked, outcome)
             else:
-                self._post.answer(asked, Forgotten(jobs=outcome.jobs, bytes=outcome.bytes))
+                self._forget_rest(asked, outcome, only)
 
         self._dispatcher.forget(uids, forgotten)
 
-    def _forget_uploads(self, asked: Asked, freed: Freed) -> None:
-        """Photos that were put but belong to no job."""
+    def _forget_rest(self, asked: Asked, freed: Freed, only: str) -> None:
+        """What the loop does not know: jobs of a newer version, photos that belong to no job."""
+        owner = asked.session.owner
 
-        def swept(outcome: int | Failure) -> None:
+        def delete() -> Freed:
+            unread = self._archive.delete_unread(owner, only)
+            uploads = 0 if only else self._archive.delete_uploads(owner)
+            return Freed(unread.jobs, unread.bytes + uploads)
+
+        def deleted(outcome: Freed | Failure) -> None:
             if isinstance(outcome, Failure):
                 self._post.refuse_asked(asked, outcome.error)
             else:
-                total = freed.bytes + outcome
-                self._post.answer(asked, Forgotten(jobs=freed.jobs, bytes=total))
+                jobs, size = freed.jobs + outcome.jobs, freed.bytes + outcome.bytes
+                self._post.answer(asked, Forgotten(jobs=jobs, bytes=size))
 
-        owner = asked.session.owner
-        self._disk.do(lambda: self._archive.delete_uploads(owner), swept)
+        self._disk.do(delete, deleted)
 
     def _known(self, asked: Asked) -> Job:
         check_job_id(asked.job_id)

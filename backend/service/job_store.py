@@ -68,6 +68,16 @@ class JobRecord:
     outcome: Outcome | None = None
 
 
+@dataclass(frozen=True)
+class UnreadJob:
+    """A job that only a newer humanref can read: as much as is needed to delete it."""
+
+    uid: str
+    owner: str
+    since: float
+    """When it ended or, where it has not, was made; seconds since 1970."""
+
+
 class JobStore:
     """The table of jobs; for one thread at a time, whichever it is."""
 
@@ -79,6 +89,7 @@ class JobStore:
         """
         # Own headroom: a log of many events is larger than one message.
         self._limits = limits
+        self._unread: dict[str, UnreadJob] = {}
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             path.chmod(0o600)
@@ -147,7 +158,9 @@ class JobStore:
             )
 
     def load(self) -> list[JobRecord]:
-        """All jobs, oldest first; those that only a newer humanref can read stay and are left out.
+        """All jobs, oldest first; those that only a newer humanref can read are left out.
+
+        They stay, and :attr:`unread` says which they are.
 
         Raises:
             HumanRefError: ``store_unreadable``.
@@ -156,15 +169,20 @@ class JobStore:
             "uid, owner, job_id, kind, request, state, created, ended, attempts, seq, "
             "outcome_type, outcome"
         )
-        try:
-            rows = self._db.execute(f"SELECT {columns} FROM jobs ORDER BY created, uid").fetchall()
-        except sqlite3.Error as error:
-            raise _unreadable(error) from error
-        jobs = []
+        rows = self._read(f"SELECT {columns} FROM jobs ORDER BY created, uid")
+        jobs, self._unread = [], {}
         for row in rows:
-            with suppress(ProtocolError, KeyError):
+            try:
                 jobs.append(self._record(row))
+            except (ProtocolError, KeyError):
+                uid, owner, created, ended = row[0], row[1], row[6], row[7]
+                self._unread[uid] = UnreadJob(uid, owner, ended or created)
         return jobs
+
+    @property
+    def unread(self) -> tuple[UnreadJob, ...]:
+        """What :meth:`load` had to leave out, less what was deleted since."""
+        return tuple(self._unread.values())
 
     def _record(self, row: tuple[Any, ...]) -> JobRecord:
         return JobRecord(
@@ -182,8 +200,12 @@ class JobStore:
         )
 
     def events(self, uid: str) -> list[JobEvent]:
-        """A job's events, oldest first."""
-        rows = self._db.execute("SELECT event FROM events WHERE uid=? ORDER BY seq", (uid,))
+        """A job's events, oldest first.
+
+        Raises:
+            HumanRefError: ``store_unreadable``.
+        """
+        rows = self._read("SELECT event FROM events WHERE uid=? ORDER BY seq", uid)
         events = []
         for row in rows:
             with suppress(ProtocolError):
@@ -191,10 +213,12 @@ class JobStore:
         return events
 
     def blobs(self, owner: str) -> set[str]:
-        """Digests that any job of ``owner`` needs."""
-        rows = self._db.execute(
-            "SELECT sha256 FROM job_blobs JOIN jobs USING (uid) WHERE owner=?", (owner,)
-        )
+        """Digests that any job of ``owner`` needs.
+
+        Raises:
+            HumanRefError: ``store_unreadable``.
+        """
+        rows = self._read("SELECT sha256 FROM job_blobs JOIN jobs USING (uid) WHERE owner=?", owner)
         return {row[0] for row in rows}
 
     def delete(self, uid: str) -> set[str]:
@@ -210,11 +234,23 @@ class JobStore:
             }
             for table in ("events", "job_blobs", "jobs"):
                 self._db.execute(f"DELETE FROM {table} WHERE uid=?", (uid,))
-            return own - self.blobs(row[0]) if row else set()
+            freed = own - self.blobs(row[0]) if row else set()
+        self._unread.pop(uid, None)
+        return freed
 
     def scrub(self) -> None:
-        """Empty the write-ahead log, in which deleted words would otherwise stay for a while."""
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Empty the write-ahead log, in which deleted words would otherwise stay for a while.
+
+        Raises:
+            HumanRefError: ``store_unreadable``.
+        """
+        self._read("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _read(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise _unreadable(error) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -27,11 +27,19 @@ class ServeOptions:
     """Characters generated at the same time."""
     ttl_days: float = 7.0
     """Jobs and photos are deleted this long after they ended or arrived."""
+    quota_gb: float = 20.0
+    """Photos, unfinished uploads and results of one owner together, 10^9 bytes."""
     idle_exit_minutes: float | None = None
     """Stop when nobody was connected and nothing ran for this long; None for never."""
     smplx_path: Path | None = None
     """The user's licensed SMPL-X file or folder, for jobs with ``body = "smplx"``."""
+    prior: str | None = None
+    """Folder or hub id of a diffusion model, for jobs whose guidance distils one."""
     max_sessions: int = 64
+    max_sessions_of_owner: int = 16
+    """Of one owner: the others get in as well."""
+    greetings_per_second: float = 10.0
+    """Of one owner, on average; six seconds' worth at once."""
     session_silence: float = 3600.0
     """Seconds after which a silent session is forgotten."""
     cancel_grace: float = 3.0

@@ -28,6 +28,12 @@ from shared_protocol.version import PROTOCOL
 _STARTING = "not known yet: the server is starting"
 
 
+def _too_often() -> ProtocolError:
+    return ProtocolError(
+        RATE_LIMITED, "Too many requests in too short a time.", "Slow down.", retryable=True
+    )
+
+
 class Reception:
     """Turns arrivals into messages of known sessions; greets, and refuses everybody else."""
 
@@ -82,12 +88,7 @@ class Reception:
             )
         session.lines[line] = route
         if not isinstance(content, PutChunk | FetchChunk) and not session.bucket.take(now):
-            raise ProtocolError(
-                RATE_LIMITED,
-                "Too many requests in too short a time.",
-                "Slow down.",
-                retryable=True,
-            )
+            raise _too_often()
         return Asked(line, route, envelope, session)
 
     def _greet(
@@ -100,6 +101,8 @@ class Reception:
                 "This client does not have the token of the connection file.",
                 "Read the connection file again: the server may have been restarted.",
             )
+        if not self._sessions.may_greet(owner, now):
+            raise _too_often()
         session = self._sessions.get(hello.session, owner, now) if hello.session else None
         if session is None and line == "data":
             raise ProtocolError(

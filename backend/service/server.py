@@ -26,7 +26,7 @@ from backend.service.sessions import Line, Sessions
 from backend.service.wire import Arrival, Wire
 from backend.service.worker import MakeRunner
 from backend.service.workers import Workers
-from backend.settings import Guidance
+from backend.settings import PRIOR_GUIDANCE, Guidance
 from shared_protocol.connection import Connection
 from shared_protocol.errors import MALFORMED, ProtocolError
 from shared_protocol.messages import Bye, Ping, Pong
@@ -53,7 +53,7 @@ class Server:
         self._bind = bind
         self._guard = Guard.of(options, bind)
         folder = DataFolder(options.data_dir)
-        self._archive = Archive(folder, options.limits)
+        self._archive = Archive(folder, options.limits, int(options.quota_gb * 1e9))
         # A mistake of ours in one job's affairs must not end the server for everybody.
         self._mailbox = Mailbox(lambda error: log.failure("call_failed", error))
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -83,7 +83,11 @@ class Server:
         )
         self.dispatcher.workers = self.workers
         self._version = metadata.version("humanref")
-        guidances: tuple[str, ...] = get_args(Guidance)
+        guidances: tuple[str, ...] = tuple(
+            name
+            for name in get_args(Guidance)
+            if options.prior is not None or name not in PRIOR_GUIDANCE
+        )
         self._reception = Reception(
             *(options, self._guard, self._sessions, self._post, self.workers),
             version=self._version,
@@ -225,7 +229,7 @@ class Server:
                 self._log.event("idle_exit")
                 self._stop_asked.set()
             due = min(due, idle_at)
-        if self._sessions:
+        if self._sessions or self.dispatcher.is_owing:
             due = min(due, self._chores_at)
         return min(due, self._retention_at)
 
@@ -252,7 +256,12 @@ class Server:
         if old:
             self.dispatcher.forget(old, expired)
         owners = {job.record.owner for job in jobs.values()}
-        self._disk.do(lambda: self._archive.expire(owners, ttl), lambda _: None)
+
+        def swept(outcome: Failure | None) -> None:
+            if isinstance(outcome, Failure):
+                self._log.failure("not_expired", outcome.error)
+
+        self._disk.do(lambda: self._archive.expire(owners, ttl), swept)
 
     # -- the end ------------------------------------------------------------------------------------
 
@@ -266,12 +275,21 @@ class Server:
         for session in self._sessions.all():
             self._post.push(session, Bye(reason="The server stops; jobs continue next time."))
 
+    def _write_down_all(self) -> None:
+        """What was decided last, and what is decided when that is known."""
+        while True:
+            self._disk.flush()
+            self._mailbox.drain()
+            if self._disk.is_idle:
+                return
+
     def _close(self) -> None:
         for worker in self.workers.all:
             worker.kill()
+        self._write_down_all()
+        self.dispatcher.forget_now()
+        self._write_down_all()
         self._disk.close()
-        # What was decided last is written down; nobody is left to be told.
-        self._mailbox.drain()
         self._archive.close()
         self._wire.close(leave=True)
         if self._zap is not None:

@@ -47,6 +47,8 @@ class Sessions:
     def __init__(self, options: ServeOptions) -> None:
         self._options = options
         self._by_id: dict[str, Session] = {}
+        # Owners are bounded by the allow-list.
+        self._greetings: dict[str, TokenBucket] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -56,13 +58,18 @@ class Sessions:
         return list(self._by_id.values())
 
     def open(self, owner: str, client: str, now: float) -> Session:
-        """A new session; the one that was silent longest makes room where there are too many.
+        """A new session; where there are too many, the one that was silent longest makes room.
+
+        An owner with its share of sessions makes room among its own.
 
         Raises:
-            ProtocolError: ``rate_limited`` when everybody has spoken lately.
+            ProtocolError: ``rate_limited`` when all of those have spoken lately.
         """
-        if len(self._by_id) >= self._options.max_sessions:
-            oldest = min(self._by_id.values(), key=lambda session: session.heard)
+        rivals = [session for session in self._by_id.values() if session.owner == owner]
+        if len(rivals) < self._options.max_sessions_of_owner:
+            rivals = self.all() if len(self) >= self._options.max_sessions else []
+        if rivals:
+            oldest = min(rivals, key=lambda session: session.heard)
             if now - oldest.heard < _YOUNG:
                 raise ProtocolError(
                     RATE_LIMITED,
@@ -77,6 +84,12 @@ class Sessions:
         )
         self._by_id[session.id] = session
         return session
+
+    def may_greet(self, owner: str, now: float) -> bool:
+        """Whether an owner may greet once more; counts it when it may."""
+        rate = self._options.greetings_per_second
+        bucket = self._greetings.setdefault(owner, TokenBucket(rate, 6.0 * rate, now))
+        return bucket.take(now)
 
     def get(self, id_: str, owner: str, now: float) -> Session | None:
         """The session of a message, if it is its owner's; it counts as heard of."""

@@ -28,7 +28,13 @@ from backend.service.observer import JobObserver
 from backend.service.words import plain
 from backend.service.worker import IsStopped, Send
 from backend.service.worker_messages import Facts, Finished, LaneName, OutputFile, RunJob
-from backend.settings import GenerateSettings, Guidance, preset_settings
+from backend.settings import (
+    PRIOR_GUIDANCE,
+    GenerateSettings,
+    Guidance,
+    named_prior,
+    preset_settings,
+)
 from backend.threads import configure_threads
 from shared_protocol.messages import BlobRef, BodyInfo, Maps, Result, Submit
 from shared_protocol.messages import Estimate as EstimateJob
@@ -51,8 +57,8 @@ _CHECKPOINT_EVERY = 40
 class PipelineRunner:
     """Runs jobs on the pipeline of this process."""
 
-    def __init__(self, lane: LaneName, smplx_path: Path | None) -> None:
-        self._lane, self._smplx_path = lane, smplx_path
+    def __init__(self, lane: LaneName, smplx_path: Path | None, prior: str | None = None) -> None:
+        self._lane, self._smplx_path, self._prior = lane, smplx_path, prior
         self._templates: dict[str, bytes] = {}
 
     def warm(self) -> Facts:
@@ -95,7 +101,7 @@ class PipelineRunner:
         return Finished(job.uid, documents.pose_proposed(estimated, body), out.files)
 
     def _generate(self, job: RunJob, request: Submit, observer: JobObserver) -> Finished:
-        settings = generate_settings(request)
+        settings = generate_settings(request, self._prior)
         recorder = RunRecorder(observer)
         asked = self._request(job, request)
         if request.pose is not None:
@@ -192,9 +198,11 @@ def _device(name: str) -> str:
     return f"{chosen.device.type}: {chosen.why}"
 
 
-def generate_settings(request: Submit) -> GenerateSettings:
-    """The preset with the request's options laid over it."""
+def generate_settings(request: Submit, prior: str | None = None) -> GenerateSettings:
+    """The preset with the request's options laid over it, and the server's own ``prior``."""
     settings = preset_settings(request.preset)
+    if prior is not None and request.guidance in PRIOR_GUIDANCE:
+        settings = replace(settings, prior=named_prior(settings.prior, prior))
     options, meshing = settings.optimization, settings.meshing
     options = replace(
         options,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import bpy
 
@@ -18,7 +18,6 @@ _DISTANCE: Final = 10.0
 _OPACITY: Final = 1.0
 _MARGIN: Final = 4.0
 """In the units of a camera view's zoom."""
-_SOFT_LIGHT: Final = "paint.sl"
 
 
 def show_photo(
@@ -92,7 +91,7 @@ def set_photo_opacity(camera: bpy.types.Object, alpha: float) -> None:
 
 
 def look_through(context: bpy.types.Context, camera: bpy.types.Object | None = None) -> int:
-    """Show ``camera`` (else the scene's) in every 3D view of the window, vertex colours visible.
+    """Show ``camera`` (else the scene's) in every 3D view of the window.
 
     Returns:
         How many views were turned; 0 in background mode.
@@ -108,22 +107,8 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object | None = N
         region = space.region_3d
         region.view_perspective = "CAMERA"
         _fill_view(context, area)
-        _show_colors(area, "VERTEX")
         turned += 1
     return turned
-
-
-def show_colors(context: bpy.types.Context, kind: Literal["VERTEX", "TEXTURE"]) -> int:
-    """Let solid shading show vertex colours or textures in every 3D view of the window.
-
-    Returns:
-        How many views were changed; 0 in background mode.
-    """
-    screen = context.window.screen if context.window else None
-    views = [area for area in screen.areas if area.type == "VIEW_3D"] if screen else []
-    for area in views:
-        _show_colors(area, kind)
-    return len(views)
 
 
 def _fill_view(context: bpy.types.Context, area: bpy.types.Area) -> None:
@@ -137,20 +122,6 @@ def _fill_view(context: bpy.types.Context, area: bpy.types.Area) -> None:
             bpy.ops.view3d.view_center_camera()
             # Headers lie over the view.
             area.spaces.active.region_3d.view_camera_zoom -= _MARGIN
-
-
-def _show_colors(area: bpy.types.Area, kind: str) -> None:
-    shading = area.spaces.active.shading
-    if shading.type == "SOLID":
-        shading.color_type = kind
-        # The colours of a photo have its light in them: highlights make every cloth look like leather,
-        # and the usual studio light darkens them a second time.
-        shading.show_specular_highlight = False
-        # A texture needs no second light at all; what has none yet needs one to show its shape.
-        shading.light = "FLAT" if kind == "TEXTURE" else "STUDIO"
-        if kind == "VERTEX" and _SOFT_LIGHT in bpy.context.preferences.studio_lights:
-            shading.studio_light = _SOFT_LIGHT
-    area.tag_redraw()
 
 
 def _place(camera: bpy.types.Object, view: Camera, width: int, height: int) -> None:

@@ -12,7 +12,7 @@ from ..scene.character import import_character
 from ..scene.collections import name_of_photo
 from ..scene.errors import SceneError
 from ..scene.live_mesh import LiveMesh, find_live
-from ..scene.photo_camera import look_through, match_camera, show_colors
+from ..scene.photo_camera import look_through, match_camera
 from ..scene.rig import accept_proposal, build_body, find_rigs, read_camera
 from ..shared_protocol.client.events import PoseArrived, PreviewArrived, ResultArrived
 from ..shared_protocol.messages import Camera, PhotoInfo
@@ -20,7 +20,7 @@ from .jobs import Job
 from .photo_place import place_of_job
 from .problem import ProblemError
 from .scene_jobs import SceneJob, SceneJobs
-from .sight import hide, people_of, show, show_body
+from .sight import color_views, hide, people_of, show, show_body
 
 # Operators in whose middle the scene must not change under the artist's hands.
 _BUSY_OPERATORS = (
@@ -109,7 +109,7 @@ class Arrivals:
             scene, job = found
             collection = place_of_job(scene, job)
             self._aside[event.job_id] = hide(scene, people_of(scene, collection))
-            show_colors(bpy.context, "VERTEX")
+            color_views(bpy.context, "VERTEX")
             live = LiveMesh(f"{name_of_photo(job.photo_name)} (growing)", collection)
             self._live[event.job_id] = live
         live.update(event.vertices, event.faces, event.colors, event.topology)
@@ -133,7 +133,7 @@ class Arrivals:
                 imported.armature.data.display_type = "STICK"
                 _show_over_photo(scene, event.character.camera, event.character.photo)
                 if event.character.texture:
-                    show_colors(bpy.context, "TEXTURE")
+                    color_views(bpy.context, "TEXTURE")
         except Exception:
             # Nobody took the place of those who made room.
             self._bring_back(event.job_id)
@@ -200,6 +200,7 @@ def _show_over_photo(scene: bpy.types.Scene, camera: Camera, photo: PhotoInfo) -
     if scene.camera is not None and scene.camera.name == scene.humanref.photo_camera:
         match_camera(scene.camera, camera, photo)
         look_through(bpy.context, scene.camera)
+        color_views(bpy.context, "VERTEX")
 
 
 def _window_of(scene: bpy.types.Scene) -> bpy.types.Window | None:

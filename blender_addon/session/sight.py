@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import bpy
 
 from ..scene.character import find_characters
+from ..scene.view_shading import show_colors
 
 
 def people_of(scene: bpy.types.Scene, collection: bpy.types.Collection) -> list[bpy.types.Object]:
@@ -47,6 +49,12 @@ def show_body(scene: bpy.types.Scene, *, shown: bool) -> None:
         return
     for part in _with_meshes(scene, rig):
         _set_hidden(scene, part, hidden=not shown)
+
+
+def color_views(context: bpy.types.Context, kind: Literal["VERTEX", "TEXTURE"]) -> None:
+    """Let the window's solid views show a person's colours, unless the artist wants their own shading."""
+    if context.scene.humanref.photo_shading:
+        show_colors(context, kind)
 
 
 def _with_meshes(scene: bpy.types.Scene, armature: bpy.types.Object) -> list[bpy.types.Object]:

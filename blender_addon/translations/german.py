@@ -34,6 +34,8 @@ _INTERFACE = {
     "Narrow Hips": "Schmale Hüfte",
     "Weight": "Gewicht",
     "Vertex Colors": "Vertexfarben",
+    "Character Pose": "Pose der Figur",
+    "Photo Colors": "Fotofarben",
     # Stages and states of a job.
     "Sending the photo": "Foto wird gesendet",
     "Fetching the result": "Ergebnis wird geholt",

@@ -13,9 +13,10 @@ from ..session.current import current_session
 from ..session.link import Link
 from ..shared_protocol.messages import Welcome
 from ..shared_protocol.version import PROTOCOL
-from .panel_base import SidebarPanel, big_button
+from .panel_base import SidebarPanel, big_button, draw_progress
 from .preferences import backend_options
 from .problem_dialog import draw_problem, wrapped
+from .requirements import scene_jobs
 
 _STATES = {
     "off": ("Not connected", "UNLINKED"),
@@ -58,10 +59,15 @@ class HUMANREF_PT_backend(SidebarPanel, bpy.types.Panel):
         version = f"{iface_('Version')} {addon_version()}"
         if welcome is not None and welcome.server_version != addon_version():
             version = f"{addon_version()} ({iface_('backend')} {welcome.server_version})"
-        row = layout.row()
-        row.scale_y = 0.7
-        row.active = False
-        row.label(text=f"{version}  ·  {iface_('protocol')} {PROTOCOL}", translate=False)
+        running = scene_jobs(context, "generate") or scene_jobs(context, "estimate")
+        if running:
+            # At the top whatever the window's height; step 4 may be out of sight.
+            draw_progress(layout, running[:1], height=1.0)
+        else:
+            row = layout.row()
+            row.scale_y = 0.7
+            row.active = False
+            row.label(text=f"{version}  ·  {iface_('protocol')} {PROTOCOL}", translate=False)
         if session.problem is not None:
             box = layout.box()
             draw_problem(box, session.problem, _columns(context))

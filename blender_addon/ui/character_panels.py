@@ -27,15 +27,16 @@ class HUMANREF_PT_generate(SidebarPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, settings = self.layout, context.scene.humanref
+        running = scene_jobs(context, "generate")
+        # First of all: what is below may be out of sight.
+        draw_progress(layout, running)
         layout.row().prop(settings, "preset", expand=True)
         column = layout.column()
         column.use_property_split = True
         column.use_property_decorate = False
         column.prop(settings, "prompt", placeholder=settings.caption)
         column.prop(settings, "seed")
-        running = scene_jobs(context, "generate")
         if running:
-            draw_progress(layout, running)
             layout.operator("humanref.generate", text="Queue Another", icon="ADD")
             return
         big_button(layout).operator("humanref.generate", icon="SHADERFX")
@@ -78,7 +79,10 @@ class HUMANREF_PT_result(SidebarPanel, bpy.types.Panel):
             row.label(text="The finished character appears here", icon="INFO")
             return
         layout.label(text=character.name, icon="ARMATURE_DATA", translate=False)
-        row = layout.row(align=True)
+        # Step 3 has buttons of the same names for the body.
+        column = layout.column(align=True)
+        column.label(text="Character Pose")
+        row = column.row(align=True)
         row.operator("humanref.rest_pose", text="T-Pose").pose = "T"
         row.operator("humanref.rest_pose", text="A-Pose").pose = "A"
         row.operator("humanref.photo_pose")
@@ -88,6 +92,7 @@ class HUMANREF_PT_result(SidebarPanel, bpy.types.Panel):
             texture.shown = True
             colors = row.operator("humanref.show_texture", text="Vertex Colors", icon="GROUP_VCOL")
             colors.shown = False
+            row.prop(context.scene.humanref, "photo_shading", text="", icon="SHADING_SOLID")
         scheme = SCHEME_LABELS.get(current_scheme(character) or "", "custom")
         layout.operator_menu_enum(
             "humanref.rename_bones",

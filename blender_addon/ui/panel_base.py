@@ -28,19 +28,21 @@ def big_button(layout: bpy.types.UILayout) -> bpy.types.UILayout:
     return row
 
 
-def draw_progress(layout: bpy.types.UILayout, jobs: Sequence[Job]) -> None:
-    """A bar a job with stage and time left, and the button that stops it."""
+def draw_progress(layout: bpy.types.UILayout, jobs: Sequence[Job], height: float = 1.3) -> None:
+    """A bar a job with stage and time left, and the button that stops it; nothing without jobs."""
+    if not jobs:
+        return
     column = layout.column(align=True)
     for job in jobs[:_MOST_BARS]:
-        _draw_bar(column, job)
+        _draw_bar(column, job, height)
     if len(jobs) > _MOST_BARS:
         words = iface_("{} more are waiting").format(len(jobs) - _MOST_BARS)
         column.label(text=words, icon="TIME", translate=False)
 
 
-def _draw_bar(layout: bpy.types.UILayout, job: Job) -> None:
+def _draw_bar(layout: bpy.types.UILayout, job: Job, height: float) -> None:
     row = layout.row(align=True)
-    row.scale_y = 1.3
+    row.scale_y = height
     left = time_left(job)
     words = f"{job_words(job)}  ·  {left}" if left else job_words(job)
     row.progress(text=words, factor=job.fraction, type="BAR", translate=False)

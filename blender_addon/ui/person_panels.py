@@ -57,6 +57,7 @@ class HUMANREF_PT_photo(SidebarPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("humanref.show_photo", text="Look Through", icon="CAMERA_DATA")
         row.prop(settings, "photo_opacity", text="", slider=True)
+        row.prop(settings, "photo_shading", text="", icon="SHADING_SOLID")
         layout.prop(settings, "person", text="Person (0 = automatic)")
         notes = layout.column(align=True)
         notes.scale_y = 0.8

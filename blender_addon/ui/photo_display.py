@@ -10,6 +10,7 @@ from ..scene.photo_camera import look_through, show_photo
 from ..scene.rig import find_rigs
 from ..session.photo_place import IMAGE, camera_of, place_of_image
 from ..session.scene_jobs import STORED_VERSION
+from ..session.sight import color_views
 
 
 def put_photo_up(context: bpy.types.Context) -> None:
@@ -38,6 +39,7 @@ def put_photo_up(context: bpy.types.Context) -> None:
         settings.rig = rigs[-1] if rigs else None
     settings.photo_opacity = camera.data.background_images[0].alpha
     look_through(context, camera)
+    color_views(context, "VERTEX")
 
 
 def _belongs_to_a_photo(rig: bpy.types.Object | None) -> bool:

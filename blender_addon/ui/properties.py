@@ -59,6 +59,13 @@ class HUMANREF_PG_scene(bpy.types.PropertyGroup):
         subtype="FACTOR",
         update=access.opacity_changed,
     )
+    photo_shading: BoolProperty(
+        name="Photo Colors",
+        description="Solid views show the person's own colors under a soft light; "
+        "off gives you your own shading back",
+        default=True,
+        update=access.shading_chosen,
+    )
     person: IntProperty(
         name="Person",
         description="Which person, counted from the left, when the photo shows several; 0 decides itself",

@@ -6,12 +6,15 @@ from functools import lru_cache
 
 import bpy
 
+from ..scene.character import find_characters, has_texture
 from ..scene.errors import SceneError
 from ..scene.photo_camera import set_photo_opacity
 from ..scene.rig import can_adopt, read_betas, read_height_cm, rig_kind, set_height_cm
 from ..scene.rig import set_shape as set_rig_shape
+from ..scene.view_shading import restore_shading
 from ..session.current import current_session
 from ..session.problem import Problem
+from ..session.sight import color_views
 from .photo_display import put_photo_up
 
 _POSABLE = ("body", "adopted")
@@ -19,7 +22,7 @@ _KNOWN_GUIDANCES = {
     "mirror": ("Mirror", "The front's colors continue around the body", 0),
     "none": ("None", "Only what the photo shows", 1),
     "compact": ("Compact Prior", "A small network that comes with the backend", 2),
-    "stable_diffusion": ("Stable Diffusion", "Diffusion guidance with weights of your own", 3),
+    "ref-sds": ("Ref-SDS", "A diffusion model of the backend's own paints what the photo hides", 3),
 }
 
 
@@ -54,6 +57,15 @@ def opacity_changed(group: bpy.types.PropertyGroup, _context: bpy.types.Context)
     camera = group.id_data.camera
     if camera is not None and camera.data.background_images:
         set_photo_opacity(camera, group.photo_opacity)
+
+
+def shading_chosen(group: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    """Show the colours, or put the artist's shading back."""
+    if not group.photo_shading:
+        restore_shading()
+    else:
+        textured = any(has_texture(found) for found in find_characters(group.id_data))
+        color_views(context, "TEXTURE" if textured else "VERTEX")
 
 
 def rig_of(scene: bpy.types.Scene) -> bpy.types.Object | None:

@@ -11,7 +11,7 @@ from bpy_extras.io_utils import ExportHelper
 from ..scene.bone_names import rename_bones
 from ..scene.character import show_texture, to_photo_pose, to_rest_pose
 from ..scene.export import export_fbx, export_glb
-from ..scene.photo_camera import show_colors
+from ..session.sight import color_views
 from .operator_base import ExplainedOperator
 from .requirements import active_character, need_character, need_editable
 
@@ -92,7 +92,7 @@ class HUMANREF_OT_show_texture(ExplainedOperator, bpy.types.Operator):
 
     def run(self, context: bpy.types.Context) -> None:
         show_texture(active_character(context), self.shown)
-        show_colors(context, "TEXTURE" if self.shown else "VERTEX")
+        color_views(context, "TEXTURE" if self.shown else "VERTEX")
 
 
 class _Export(ExplainedOperator, ExportHelper):

@@ -10,8 +10,8 @@ from attrs import evolve
 
 from ..checks import check_version
 from ..codec import Envelope
-from ..connection import Connection, read_connection
-from ..errors import NO_SESSION, NOT_ALLOWED, PROTOCOL_MISMATCH, Error, ProtocolError
+from ..connection import Connection, is_alive, read_connection
+from ..errors import NO_BACKEND, NO_SESSION, NOT_ALLOWED, PROTOCOL_MISMATCH, Error, ProtocolError
 from ..messages import Bye, Hello, Ping, Pong, Welcome
 from .keys import KeyPair
 from .link import CHANNELS, UNREACHABLE, Channel, Link
@@ -19,6 +19,13 @@ from .reconnect import Backoff
 from .timing import Timing
 
 _FINAL = (PROTOCOL_MISMATCH, NOT_ALLOWED)
+# Its port may be anybody's by now, and the token is not for them.
+_GONE = Error(
+    code=NO_BACKEND,
+    message="The backend that wrote the connection file is no longer there.",
+    hint="Start it again; its jobs continue then.",
+    retryable=True,
+)
 _SILENT = Error(
     code=UNREACHABLE,
     message="The backend has gone silent.",
@@ -190,6 +197,8 @@ class Session:
         try:
             source = self._source
             connection = read_connection(source) if isinstance(source, Path) else source
+            if isinstance(source, Path) and connection.token and not is_alive(connection):
+                raise ProtocolError.of(_GONE)
             self._token = "" if connection.server_key else connection.token
             self._link.open(connection, self._keys)
         except ProtocolError as error:

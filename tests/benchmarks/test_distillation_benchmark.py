@@ -72,7 +72,8 @@ def test_the_verdict_names_what_ref_sds_does_not_beat(
     scripts: tuple[ModuleType, ModuleType],
 ) -> None:
     distillation, _ = scripts
-    good = {name: [0.2] * 4 for name in ("grey start", "SDS", "Ref-SDS, swapped regions")}
+    others = ("grey start", "SDS", "Ref-SDS, swapped regions", "Ref-SDS, no regions")
+    good = {name: [0.2] * 4 for name in others}
     assert distillation.verdict({**good, "Ref-SDS": [0.05] * 4}) == []
     faults = distillation.verdict({**good, "SDS": [0.06] * 4, "Ref-SDS": [0.05] * 4})
     assert len(faults) == 1

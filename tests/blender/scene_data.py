@@ -14,6 +14,7 @@ from typing import Any
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -51,6 +52,10 @@ class SceneData:
     def scene(self, name: str) -> ModuleType:
         """A module of the add-on's scene package."""
         return importlib.import_module(f"{self.addon.__name__}.scene.{name}")
+
+    def part(self, name: str) -> ModuleType:
+        """A module of the add-on, ``session.sight``."""
+        return importlib.import_module(f"{self.addon.__name__}.{name}")
 
     def pose(self, index: int) -> Any:
         """One of the three posed bodies."""
@@ -94,6 +99,31 @@ class SceneData:
             transl=values("transl"),
             scale=values("scale")[0],
         )
+
+
+def foreign_armature(data: SceneData, y_up: bool) -> Any:
+    """Bones that all point up their data's y or x axis, as motion capture tools make them."""
+    skeleton = data.wire("skeleton")
+    armature = bpy.data.objects.new("foreign", bpy.data.armatures.new("foreign"))
+    bpy.context.scene.collection.objects.link(armature)
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = armature.data.edit_bones
+    root = bones.new("root")
+    root.head, root.tail = (0, 0, 0), (0, 0.1, 0)
+    joints = data.template.joints.astype(float)
+    if not y_up:
+        joints = joints @ np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]).T
+    for index, name in enumerate(skeleton.JOINT_NAMES):
+        bone = bones.new(name)
+        bone.head = joints[index]
+        bone.tail = joints[index] + np.array([0.02, 0.0, 0.0] if index % 2 else [0.0, 0.03, 0.0])
+        parent = skeleton.PARENTS[index]
+        bone.parent = root if parent < 0 else bones[skeleton.JOINT_NAMES[parent]]
+    bpy.ops.object.mode_set(mode="OBJECT")
+    if y_up:
+        armature.matrix_basis = Matrix.Rotation(np.pi / 2, 4, "X")
+    return armature
 
 
 def assert_pose(data: SceneData, found: Any, wanted: Any) -> None:

@@ -4,8 +4,8 @@ import attrs
 import bpy
 import numpy as np
 import pytest
-from mathutils import Matrix, Quaternion
-from scene_data import SceneData, assert_pose
+from mathutils import Quaternion
+from scene_data import SceneData, assert_pose, foreign_armature
 
 MILLIMETRE = 1e-3
 
@@ -13,7 +13,7 @@ MILLIMETRE = 1e-3
 @pytest.mark.parametrize("y_up", [False, True])
 def test_armature_from_elsewhere_is_read(data: SceneData, y_up: bool) -> None:
     """Other rest axes, a root bone above, y-up data under a turned object: the same pose."""
-    foreign = _foreign_armature(data, y_up)
+    foreign = foreign_armature(data, y_up)
     scene_rig = data.scene("rig")
     assert scene_rig.can_adopt(foreign)
     assert scene_rig.adopt_armature(foreign, data.template) == foreign
@@ -49,39 +49,14 @@ def test_armature_from_elsewhere_is_read(data: SceneData, y_up: bool) -> None:
     np.testing.assert_allclose(turned[index], 0.0, atol=1e-5)
 
 
-def _foreign_armature(data: SceneData, y_up: bool):
-    """Bones that all point up their data's y or x axis, as motion capture tools make them."""
-    skeleton = data.wire("skeleton")
-    armature = bpy.data.objects.new("foreign", bpy.data.armatures.new("foreign"))
-    bpy.context.scene.collection.objects.link(armature)
-    bpy.context.view_layer.objects.active = armature
-    bpy.ops.object.mode_set(mode="EDIT")
-    bones = armature.data.edit_bones
-    root = bones.new("root")
-    root.head, root.tail = (0, 0, 0), (0, 0.1, 0)
-    joints = data.template.joints.astype(float)
-    if not y_up:
-        joints = joints @ np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]).T
-    for index, name in enumerate(skeleton.JOINT_NAMES):
-        bone = bones.new(name)
-        bone.head = joints[index]
-        bone.tail = joints[index] + np.array([0.02, 0.0, 0.0] if index % 2 else [0.0, 0.03, 0.0])
-        parent = skeleton.PARENTS[index]
-        bone.parent = root if parent < 0 else bones[skeleton.JOINT_NAMES[parent]]
-    bpy.ops.object.mode_set(mode="OBJECT")
-    if y_up:
-        armature.matrix_basis = Matrix.Rotation(np.pi / 2, 4, "X")
-    return armature
-
-
 def test_armatures_that_cannot_be_adopted(data: SceneData) -> None:
     scene_rig, error = data.scene("rig"), data.scene("errors").SceneError
-    few = _foreign_armature(data, False)
+    few = foreign_armature(data, False)
     few.data.bones["spine2"].name = "Spine2"
     assert not scene_rig.can_adopt(few)
     with pytest.raises(error, match="spine2"):
         scene_rig.adopt_armature(few)
-    bent = _foreign_armature(data, False)
+    bent = foreign_armature(data, False)
     bpy.context.view_layer.objects.active = bent
     bpy.ops.object.mode_set(mode="EDIT")
     elbow = bent.data.edit_bones["left_wrist"]

@@ -110,6 +110,10 @@ def test_a_running_job_has_a_bar_with_stage_and_time_left(
     said = draw(part)
     assert "Sculpting  ·  1 min 23 s left" in said
     assert "Queue Another" in said
+    # In sight whatever the window's height: first in step 4, and in step 1 above all others.
+    assert said.count("Sculpting  ·  1 min 23 s left") == 2
+    step_4 = said.index("Queue Another")
+    assert "Sculpting  ·  1 min 23 s left" in said[:step_4]
     session.book.change("panel-1", state="done", warnings=("The feet are cut off.",))
     state = bpy.context.window_manager.humanref
     state.job_index = [line.name for line in state.jobs].index("panel-1")
@@ -137,6 +141,13 @@ def test_the_photo_has_its_thumbnail_and_the_rig_its_tools(
     said = draw(part)
     assert "The pose will be estimated" in said
     assert "Relaxed" not in said
+
+
+def test_step_5_names_whose_pose_it_sets(part: Part, session: Any, data: Any) -> None:
+    assert "Character Pose" not in draw(part)
+    part("scene.character").import_character(bpy.context, data.character())
+    said = draw(part)
+    assert said.index("Character Pose") < said.index("T-Pose")
 
 
 def test_a_rig_without_its_pelvis_is_drawn_and_told(part: Part, session: Any, data: Any) -> None:

@@ -7,11 +7,12 @@ import struct
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wire_samples import GOLDEN, LIMITS, envelopes, take_apart
 
@@ -231,7 +232,16 @@ def test_hostile_messages_leave_no_memory_behind() -> None:
     assert peak - before < 4_000_000
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, database=None)
+# 10 500 cases of hypothesis's own choosing; it makes its own smaller ones where one fails.
+_THOROUGH = settings(
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@settings(_THOROUGH, max_examples=2500)
 @given(st.lists(st.binary(max_size=60), max_size=5))
 def test_random_frames_are_refused(frames: Frames) -> None:
     with pytest.raises(ProtocolError):
@@ -245,11 +255,29 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(_THOROUGH, max_examples=3000)
 @given(st.sampled_from(sorted(envelopes())), _JSON)
 def test_any_content_is_read_or_refused(name: str, content: object) -> None:
     tree = {"type": name, "msg_id": "a", "content": content}
     _read([VERSION_FRAME, msgpack.packb(tree)])
+
+
+@settings(_THOROUGH, max_examples=5000)
+@given(
+    st.sampled_from(_SAMPLES),
+    st.lists(st.sampled_from(_MUTATIONS), min_size=1, max_size=3),
+    st.randoms(use_true_random=False),
+)
+def test_any_changed_message_is_read_or_refused(
+    frames: Frames,
+    changes: list[Callable[[random.Random, Frames], Frames]],
+    source: random.Random,
+) -> None:
+    for change in changes:
+        # A later change may find nothing to change any more: it is then left out.
+        with suppress(ValueError, TypeError, IndexError, KeyError, msgpack.UnpackException):
+            frames = change(source, frames)
+    _read(frames)
 
 
 @pytest.mark.parametrize(

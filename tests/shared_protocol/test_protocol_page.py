@@ -154,7 +154,13 @@ def test_every_error_code_is_on_the_page() -> None:
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", _PAGE))
     fields = {name for cls in _TABLES.values() for name in attrs.fields_dict(cls)}
     arrays = {spec.name for spec in (*TEMPLATE_ARRAYS, *CHARACTER_ARRAYS)}
-    others = {"photo_unreadable", "no_person", "option_out_of_range", "body_template"}
+    others = {
+        "photo_unreadable",
+        "photo_too_large",
+        "no_person",
+        "option_out_of_range",
+        "body_template",
+    }
     others |= {"shared_protocol", "anny_smplx55"}
     assert named - fields - arrays - others - set(CONTENT_TYPES) <= set(codes)
 

@@ -6,7 +6,7 @@ import pytest
 
 from backend.cli.arguments import Estimate, Generate, generate_settings, parse
 from backend.errors import HumanRefError
-from backend.settings import preset_settings
+from backend.settings import PriorSettings, preset_settings
 
 
 def test_every_option_of_generate_reaches_its_place() -> None:
@@ -105,3 +105,23 @@ def test_help_and_argument_errors_import_nothing_heavy() -> None:
     assert run.returncode == 0, run.stderr
     assert "--artifacts" in run.stdout
     assert "\x1b" not in run.stdout + run.stderr
+
+
+def test_a_prior_is_named_only_with_what_distils_it(tmp_path: Path) -> None:
+    def prior(words: str) -> PriorSettings:
+        command = parse(["generate", "a.png", "-o", "b.glb", *words.split()])
+        assert isinstance(command, Generate)
+        return generate_settings(command).prior
+
+    assert prior(f"--guidance ref-sds --prior {tmp_path}").folder == tmp_path
+    named = prior(f"--guidance vsd --prior a/b@{'0' * 40}")
+    assert (named.folder, named.repo, named.revision) == (None, "a/b", "0" * 40)
+    assert prior("--guidance sds --server here.json") == preset_settings("standard").prior
+    for words, code in (
+        ("--guidance ref-sds", "prior_missing"),
+        ("--prior a/b", "option_conflict"),
+        ("--guidance sds --prior a/b --server here.json", "option_conflict"),
+    ):
+        with pytest.raises(HumanRefError) as error:
+            prior(words)
+        assert error.value.code == code

@@ -15,7 +15,8 @@ import client_samples as samples
 import numpy as np
 import pytest
 import trimesh
-from fake_backend import FakeBackend, Store
+from fake_backend import FakeBackend
+from fake_store import Store
 
 from backend.cli.server_run import StageEvents
 from backend.events import Event, StageFinished, StageStarted, Step

@@ -50,17 +50,21 @@ def test_serve_refuses_an_open_door_before_it_listens(
 
 def test_serve_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    command = parse(["serve", "--max-jobs", "2", "--ttl-days", "1", "--idle-exit", "10"])
+    command = parse(
+        ["serve", "--max-jobs", "2", "--ttl-days", "1", "--idle-exit", "10", "--quota-gb", "3"]
+    )
     assert isinstance(command, Serve)
     made = serve_options(command)
     assert made.bind == "tcp://127.0.0.1"
     assert (made.max_jobs, made.ttl_days, made.idle_exit_minutes) == (2, 1.0, 10.0)
+    assert made.quota_gb == 3.0
     assert made.keys == made.data_dir / "keys"
     assert made.connection_file.is_absolute()
 
 
 @pytest.mark.parametrize(
-    "options", [["--max-jobs", "0"], ["--ttl-days", "0"], ["--idle-exit", "-1"]]
+    "options",
+    [["--max-jobs", "0"], ["--ttl-days", "0"], ["--idle-exit", "-1"], ["--quota-gb", "0"]],
 )
 def test_serve_options_that_make_no_sense(options: list[str]) -> None:
     command = parse(["serve", *options])

@@ -144,6 +144,17 @@ def test_the_methods_differ_in_what_they_see_of_the_photo(
     torch.testing.assert_close(text, plain)
     for one, other in ((text, everywhere), (everywhere, by_region), (by_region, guarded)):
         assert float((one - other).abs().max()) > 1e-4
+    clean = eps(clean_reference=True)
+    with torch.no_grad():
+        wanted = tiny_prior.predict_noise(
+            noisy,
+            torch.tensor([400]),
+            tiny_prior.condition(PROMPT, [View(180.0)]),
+            guidance_scale=7.5,
+            reference=Reference(photo.latents, tiny_prior.condition(PROMPT, [View(0.0)])),
+        )
+    torch.testing.assert_close(clean, wanted)
+    assert float((clean - everywhere).abs().max()) > 1e-4
     # From the side the face may be seen.
     assert torch.equal(eps(90.0, gamma=0.3), eps(90.0, gamma=0.3, hide_face=True))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from pathlib import Path
@@ -22,7 +21,6 @@ from backend.service.worker_messages import (
     Told,
 )
 from shared_protocol.messages import (
-    BlobRef,
     BodyInfo,
     Camera,
     Estimate,
@@ -34,6 +32,7 @@ from shared_protocol.messages import (
     Progress,
     Result,
 )
+from shared_protocol.packing import blob_ref
 
 POSE = Pose(model="anny_smplx55", betas=(0.5,), full_pose=(0.0,) * 165, transl=(0.0, 0.9, 0.0))
 
@@ -73,7 +72,7 @@ class FakeRunner:
         if photo.startswith(b"unreadable"):
             path = job.files[job.request.photo.sha256]
             raise HumanRefError("photo_unreadable", f"{path} or {path.name} is no picture.")
-        body = _put(job, "body", b"a body")
+        body = put_result(job, "body", b"a body")
         proposed = PoseProposed(
             pose=POSE,
             camera=Camera(pixels_per_metre=100.0, center_u=50.0, center_v=90.0),
@@ -96,9 +95,9 @@ class FakeRunner:
 
     @staticmethod
     def _finish(job: RunJob, text: str) -> Finished:
-        log = _put(job, "run.json", text.encode())
+        log = put_result(job, "run.json", text.encode())
         # As large as a few chunks.
-        character = _put(job, "character", text.encode() + bytes(3_000_000))
+        character = put_result(job, "character", text.encode() + bytes(3_000_000))
         content = Result(character=character.blob, files={"run.json": log.blob}, faces=1)
         return Finished(job.uid, content, (log, character))
 
@@ -140,8 +139,9 @@ def _mesh(step: int) -> PreviewMesh:
     )
 
 
-def _put(job: RunJob, name: str, data: bytes) -> OutputFile:
+def put_result(job: RunJob, name: str, data: bytes) -> OutputFile:
+    """Write a result where the real worker writes it."""
     path = job.folder / "out" / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
-    return OutputFile(BlobRef(sha256=hashlib.sha256(data).hexdigest(), size=len(data)), path)
+    return OutputFile(blob_ref(data), path)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 
 import client_samples as samples
 import numpy as np
+from fake_runner import put_result
 
 from backend.errors import Cancelled
 from backend.service.worker import IsStopped, JobRunner, Send
@@ -14,14 +14,12 @@ from backend.service.worker_messages import (
     Facts,
     Finished,
     LaneName,
-    OutputFile,
     Previewed,
     PreviewMesh,
     RunJob,
     Told,
 )
 from shared_protocol.messages import (
-    BlobRef,
     BodyInfo,
     Estimate,
     Notice,
@@ -47,7 +45,7 @@ class PersonRunner:
     def run(self, job: RunJob, send: Send, is_stopped: IsStopped) -> Finished:
         """An estimate at once, a character step by step."""
         if isinstance(job.request, Estimate):
-            body = _put(job, "body", pack_template(samples.template()))
+            body = put_result(job, "body", pack_template(samples.template()))
             proposed = PoseProposed(
                 pose=samples.POSE,
                 camera=samples.CAMERA,
@@ -68,9 +66,9 @@ class PersonRunner:
             checkpoint.write_text(str(step))
             time.sleep(0.03)
         made = {
-            "character": _put(job, "character", pack_character(samples.character())),
-            "character.glb": _put(job, "character.glb", GLB),
-            "run.json": _put(job, "run.json", samples.RUN_JSON),
+            "character": put_result(job, "character", pack_character(samples.character())),
+            "character.glb": put_result(job, "character.glb", GLB),
+            "run.json": put_result(job, "run.json", samples.RUN_JSON),
         }
         files = {name: file.blob for name, file in made.items() if name != "character"}
         content = Result(character=made["character"].blob, files=files, faces=7)
@@ -93,10 +91,3 @@ def preview_of(step: int) -> PreviewMesh:
         colors=np.full((size, 3), step, np.uint8),
         faces=faces.integers(0, size, (500, 3)).astype(np.int32),
     )
-
-
-def _put(job: RunJob, name: str, data: bytes) -> OutputFile:
-    path = job.folder / "out" / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(data)
-    return OutputFile(BlobRef(sha256=hashlib.sha256(data).hexdigest(), size=len(data)), path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 import weakref
@@ -42,6 +41,7 @@ from shared_protocol.messages import (
     Submit,
     Welcome,
 )
+from shared_protocol.packing import blob_ref
 from shared_protocol.version import PROTOCOL
 
 C = TypeVar("C")
@@ -218,7 +218,7 @@ class RawClient:
 
     def put(self, data: bytes, chunk: int = 1 << 20) -> BlobRef:
         """Bring a blob up."""
-        blob = blob_of(data)
+        blob = blob_ref(data)
         offset = self.ask(PutChunk(blob=blob, offset=0), ChunkStored, line="data").offset
         while offset < len(data):
             piece = np.frombuffer(data[offset : offset + chunk], np.uint8)
@@ -277,11 +277,6 @@ class RawClient:
                 return status
             time.sleep(0.02)
         raise AssertionError(f"{job_id} is {status.state}, not {states}")
-
-
-def blob_of(data: bytes) -> BlobRef:
-    """The name of bytes on the wire."""
-    return BlobRef(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
 
 
 def greeted(connection: Connection, **more: Any) -> RawClient:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_harness import blob_of
 
 from backend.errors import HumanRefError
 from backend.service.blobs import BlobStore
 from shared_protocol.errors import ProtocolError
 from shared_protocol.limits import Limits
 from shared_protocol.messages import BlobRef
+from shared_protocol.packing import blob_ref
 
 DATA = bytes(range(256)) * 10
 
@@ -31,7 +31,7 @@ def _files(tmp_path: Path) -> list[Path]:
 
 
 def test_pieces_become_a_blob(store: BlobStore) -> None:
-    blob = blob_of(DATA)
+    blob = blob_ref(DATA)
     assert store.put("a", blob, 0, b"") == 0
     assert store.put("a", blob, 0, DATA[:1000]) == 1000
     with pytest.raises(ProtocolError, match="does not have"):
@@ -45,7 +45,7 @@ def test_pieces_become_a_blob(store: BlobStore) -> None:
 
 
 def test_wrong_bytes_are_thrown_away(store: BlobStore, tmp_path: Path) -> None:
-    blob = blob_of(DATA)
+    blob = blob_ref(DATA)
     with pytest.raises(ProtocolError) as refused:
         store.put("a", blob, 0, DATA[::-1])
     assert refused.value.code == "blob_digest"
@@ -56,7 +56,7 @@ def test_wrong_bytes_are_thrown_away(store: BlobStore, tmp_path: Path) -> None:
 
 
 def test_what_another_owner_has_does_not_exist(store: BlobStore) -> None:
-    blob = blob_of(DATA)
+    blob = blob_ref(DATA)
     store.put("anna", blob, 0, DATA)
     # Neither by asking how much is there nor by reading.
     assert store.put("ben", blob, 0, b"") == 0
@@ -80,7 +80,7 @@ def test_digests_are_no_paths(store: BlobStore, tmp_path: Path, sha256: str) -> 
 
 @pytest.mark.parametrize("owner", ["../../somewhere", "local", "k" * 40, "", "a/b"])
 def test_owners_are_no_paths(store: BlobStore, tmp_path: Path, owner: str) -> None:
-    store.put(owner, blob_of(DATA), 0, DATA)
+    store.put(owner, blob_ref(DATA), 0, DATA)
     (file,) = _files(tmp_path)
     assert file.is_relative_to(tmp_path / "blobs")
     assert len(file.relative_to(tmp_path / "blobs").parts) == 3
@@ -97,7 +97,7 @@ def test_full_disk_keeps_the_pieces_before(
     store: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The write that fails half-way leaves what was there, and the upload goes on later."""
-    blob = blob_of(DATA)
+    blob = blob_ref(DATA)
     store.put("a", blob, 0, DATA[:1000])
     plain = Path.open
 
@@ -127,10 +127,10 @@ def test_full_disk_keeps_the_pieces_before(
 
 
 def test_sweep_takes_what_is_old_and_not_needed(store: BlobStore, tmp_path: Path) -> None:
-    needed, old, young = (blob_of(bytes([n]) * 100) for n in range(3))
+    needed, old, young = (blob_ref(bytes([n]) * 100) for n in range(3))
     for n, blob in enumerate((needed, old, young)):
         store.put("a", blob, 0, bytes([n]) * 100)
-    unfinished = blob_of(DATA)
+    unfinished = blob_ref(DATA)
     store.put("a", unfinished, 0, DATA[:10])
     week_ago = time.time() - 7 * 86400
     for path in _files(tmp_path):

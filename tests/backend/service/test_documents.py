@@ -92,6 +92,14 @@ def test_settings_of_a_request_are_the_presets_with_its_options() -> None:
     assert (asked.seed, asked.height_cm, asked.guidance, asked.device) == (5, 150.0, "none", "cpu")
 
 
+def test_a_prior_is_the_servers_own() -> None:
+    request = Submit(photo=BLOB, photo_name="x", guidance="ref-sds")
+    assert generate_settings(request, "some/model@" + "a" * 40).prior.repo == "some/model"
+    assert generate_settings(request, "some/model@" + "a" * 40).prior.revision == "a" * 40
+    mirror = Submit(photo=BLOB, photo_name="x")
+    assert generate_settings(mirror, "some/model").prior == preset_settings("standard").prior
+
+
 def test_observer_tells_within_reason_and_stops_at_any_event() -> None:
     sent: list[FromWorker] = []
     now, stopped = [0.0], [False]

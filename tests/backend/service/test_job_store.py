@@ -156,6 +156,23 @@ def test_what_a_newer_version_wrote_stays_and_harms_nobody(tmp_path: Path) -> No
     store.close()
 
 
+@pytest.mark.parametrize("table", ["jobs", "events", "job_blobs"])
+def test_store_that_breaks_is_one_sentence(tmp_path: Path, table: str) -> None:
+    store = JobStore(tmp_path / "jobs.sqlite", Limits())
+    store.insert(record("one"), set())
+    store._db.execute(f"DROP TABLE {table}")
+    ask = {
+        "jobs": store.load,
+        "events": lambda: store.events("one"),
+        "job_blobs": lambda: store.blobs("local"),
+    }
+    for call in (ask[table], store.scrub):
+        with pytest.raises(HumanRefError) as refused:
+            call()
+        assert refused.value.code == "store_unreadable"
+        store.close()
+
+
 def test_number_that_could_not_be_read_again_is_refused(tmp_path: Path) -> None:
     store = JobStore(tmp_path / "jobs.sqlite", Limits())
     store.insert(record("one"), set())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from attrs import evolve
 from fake_runner import POSE
-from service_harness import PHOTO, RawClient, RunningServer, blob_of, greeted, options, running
+from service_harness import PHOTO, RawClient, RunningServer, greeted, options, running
 
 from shared_protocol.codec import new_id
 from shared_protocol.errors import JOB_UNKNOWN, ProtocolError
@@ -34,6 +34,7 @@ from shared_protocol.messages import (
     Status,
     Submit,
 )
+from shared_protocol.packing import blob_ref
 
 
 def test_estimate_proposes_a_pose_and_its_body_can_be_fetched(client: RawClient) -> None:
@@ -62,19 +63,19 @@ def test_submit_tells_numbers_and_delivers(client: RawClient) -> None:
 def test_same_id_and_request_is_the_same_job(client: RawClient) -> None:
     job = client.submit("steps=2")
     client.push(Result, job)
-    request = Submit(photo=blob_of(PHOTO), photo_name="me.png", prompt="steps=2")
+    request = Submit(photo=blob_ref(PHOTO), photo_name="me.png", prompt="steps=2")
     assert client.ask(request, Accepted, job_id=job).state == "done"
     with pytest.raises(ProtocolError) as refused:
         client.ask(evolve(request, seed=1), Accepted, job_id=job)
     assert refused.value.code == "job_conflict"
-    estimate = Estimate(photo=blob_of(PHOTO), photo_name="me.png")
+    estimate = Estimate(photo=blob_ref(PHOTO), photo_name="me.png")
     with pytest.raises(ProtocolError, match="id"):
         client.ask(estimate, Accepted, job_id=job)
 
 
 def test_submitted_twice_at_once_runs_once(client: RawClient) -> None:
     client.put(PHOTO)
-    request, job = Submit(photo=blob_of(PHOTO), photo_name="me.png", prompt="steps=2"), new_id()
+    request, job = Submit(photo=blob_ref(PHOTO), photo_name="me.png", prompt="steps=2"), new_id()
     sent = {client.send(request, job_id=job) for _ in range(3)}
     replies = set()
     while replies != sent:
@@ -134,7 +135,7 @@ def test_estimate_and_cancel_do_not_wait_for_a_character(client: RawClient) -> N
 
 
 def test_job_without_its_photo_is_refused(client: RawClient) -> None:
-    request = Submit(photo=blob_of(b"never put"), photo_name="me.png")
+    request = Submit(photo=blob_ref(b"never put"), photo_name="me.png")
     with pytest.raises(ProtocolError) as refused:
         client.ask(request, Accepted, job_id=new_id())
     assert refused.value.code == "blob_missing"
@@ -233,7 +234,7 @@ def test_forget_deletes_files_at_once(client: RawClient, server: RunningServer) 
     assert unknown.value.code == "job_unknown"
     # The photo is the other job's too, and asking again is no error.
     assert client.ask(Forget(), Forgotten, job_id=gone).jobs == 0
-    assert client.fetch(blob_of(PHOTO)) == PHOTO
+    assert client.fetch(blob_ref(PHOTO)) == PHOTO
     client.put(b"an upload that no job used")
     assert client.ask(Forget(), Forgotten).jobs == 1
     assert [path for path in (server.options.data_dir / "blobs").rglob("*") if path.is_file()] == []
@@ -304,9 +305,9 @@ def test_old_jobs_expire(tmp_path_factory: pytest.TempPathFactory) -> None:
     with running(chosen) as server, greeted(server.connection) as client:
         # Job blobs are as old as their job; what nobody needs goes by its own age.
         assert client.status(job).state == "done"
-        assert client.fetch(blob_of(PHOTO)) == PHOTO
+        assert client.fetch(blob_ref(PHOTO)) == PHOTO
         with pytest.raises(ProtocolError, match="does not have"):
-            client.fetch(blob_of(b"never used"))
+            client.fetch(blob_ref(b"never used"))
     with running(options(chosen.data_dir.parent, ttl_days=1e-7)) as server:
         time.sleep(0.1)
         with greeted(server.connection) as client:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from service_harness import RawClient, RunningServer, blob_of, greeted, options, running
+from service_harness import RawClient, RunningServer, greeted, options, running
 
 from backend.cli.serve_command import make_runner
 from shared_protocol.messages import (
@@ -21,7 +21,7 @@ from shared_protocol.messages import (
     Preview,
     Result,
 )
-from shared_protocol.packing import unpack_character, unpack_template
+from shared_protocol.packing import blob_ref, unpack_character, unpack_template
 
 PHOTO = (Path(__file__).parents[3] / "examples" / "photo.png").read_bytes()
 
@@ -45,7 +45,7 @@ def test_estimate_of_the_example_and_of_a_broken_file(client: RawClient) -> None
     job, broken = client.estimate(PHOTO), client.estimate(PHOTO[:2000], photo_name="torn.png")
     proposed = client.push(PoseProposed, job).content
     assert proposed.fit.silhouette_iou > 0.5
-    assert proposed.photo.sha256 == blob_of(PHOTO).sha256
+    assert proposed.photo.sha256 == blob_ref(PHOTO).sha256
     template = unpack_template(client.fetch(proposed.body))
     assert template.model == proposed.pose.model
     assert template.shape_directions.shape[2] == len(proposed.pose.betas)

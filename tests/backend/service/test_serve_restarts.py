@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,10 @@ import pytest
 from service_harness import PATIENCE, RawClient, greeted, options, running
 
 from backend.errors import HumanRefError
+from backend.service.archive import Archive
 from backend.service.folders import DataFolder, FolderLock
 from shared_protocol.connection import read_connection
-from shared_protocol.messages import Bye, Result
+from shared_protocol.messages import Bye, Forget, Forgotten, JobList, ListJobs, Ping, Pong, Result
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -133,6 +135,89 @@ def test_kill_of_the_server_loses_nothing(process: ServerProcess) -> None:
             again.until(each, "done")
         assert again.status(done).result == kept
         assert len(again.fetch(kept.character)) == kept.character.size
+
+
+def test_forget_that_waits_for_a_result_is_not_lost_by_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    finish = Archive.finish
+
+    def slowly(*arguments: object) -> None:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        finish(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Archive, "finish", slowly)
+    with running(options(tmp_path)) as server, greeted(server.connection) as client:
+        job = client.submit("steps=1")
+        assert begun.wait(PATIENCE)
+        client.send(Forget(), job_id=job)
+        # Answered after the request before it.
+        client.ask(Ping(), Pong)
+        server.server.stop()
+        threading.Timer(0.3, go_on.set).start()
+    with running(options(tmp_path)) as server, greeted(server.connection) as client:
+        assert client.ask(ListJobs(), JobList).jobs == ()
+    blobs = [path for path in (tmp_path / "data" / "blobs").rglob("*") if path.is_file()]
+    assert blobs == []
+
+
+def test_events_that_cannot_be_read_are_one_sentence(tmp_path: Path) -> None:
+    with running(options(tmp_path)) as server, greeted(server.connection) as client:
+        client.push(Result, client.submit("steps=1"))
+    with sqlite3.connect(DataFolder(tmp_path / "data").store) as store:
+        store.execute("DROP TABLE events")
+    with pytest.raises(HumanRefError) as refused, running(options(tmp_path)):
+        pass
+    assert refused.value.code == "store_unreadable"
+
+
+def _newer(folder: Path, *jobs: str) -> None:
+    """Have a newer version have written these jobs."""
+    with sqlite3.connect(DataFolder(folder / "data").store) as store:
+        for job in jobs:
+            store.execute("UPDATE jobs SET request=x'80' WHERE job_id=?", (job,))
+
+
+def _kept(folder: Path) -> set[str]:
+    with sqlite3.connect(DataFolder(folder / "data").store) as store:
+        return {row[0] for row in store.execute("SELECT job_id FROM jobs")}
+
+
+def test_jobs_of_a_newer_version_can_be_forgotten(tmp_path: Path) -> None:
+    with running(options(tmp_path)) as server, greeted(server.connection) as client:
+        jobs = [client.submit_photo(f"photo {n}".encode(), prompt=f"steps={n}") for n in (1, 2, 3)]
+        for job in jobs:
+            client.push(Result, job)
+    _newer(tmp_path, *jobs[:2])
+    with running(options(tmp_path)) as server, greeted(server.connection) as client:
+        assert [line.job_id for line in client.ask(ListJobs(), JobList).jobs] == jobs[2:]
+        assert _kept(tmp_path) == set(jobs)
+        gone = client.ask(Forget(), Forgotten, job_id=jobs[0])
+        assert gone.jobs == 1
+        assert gone.bytes > 3_000_000
+        assert client.ask(Forget(), Forgotten, job_id=jobs[0]).jobs == 0
+        assert _kept(tmp_path) == set(jobs[1:])
+        assert client.ask(Forget(), Forgotten).jobs == 2
+        assert _kept(tmp_path) == set()
+    assert not any(path.is_file() for path in (tmp_path / "data" / "blobs").rglob("*"))
+
+
+def test_jobs_of_a_newer_version_expire(tmp_path: Path) -> None:
+    with running(options(tmp_path)) as server, greeted(server.connection) as client:
+        old, new = (client.submit("steps=1") for _ in range(2))
+        for job in (old, new):
+            client.push(Result, job)
+    _newer(tmp_path, old, new)
+    with sqlite3.connect(DataFolder(tmp_path / "data").store) as store:
+        store.execute("UPDATE jobs SET ended=ended-8*86400 WHERE job_id=?", (old,))
+    with running(options(tmp_path)) as server:
+        end = time.monotonic() + 5
+        while _kept(tmp_path) != {new}:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert server.alive
 
 
 def test_job_that_takes_the_server_with_it_every_time_ends(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from service_harness import (
     PHOTO,
     RawClient,
     RunningServer,
-    blob_of,
     greeted,
     options,
     running,
@@ -36,13 +35,14 @@ from shared_protocol.messages import (
     PutChunk,
     Result,
 )
+from shared_protocol.packing import blob_ref
 
 
 def test_welcome_says_what_there_is(server: RunningServer) -> None:
     with RawClient(server.connection) as client:
         welcome = client.hello()
         assert welcome.presets == ("draft", "standard", "paper")
-        assert "mirror" in welcome.guidances
+        assert welcome.guidances == ("mirror", "none"), "the others need a prior"
         assert welcome.memory_mb > 100
         end = time.monotonic() + PATIENCE
         while not client.ask(Ping(), Pong).ready:
@@ -76,7 +76,7 @@ def test_message_on_the_wrong_line_is_malformed(client: RawClient) -> None:
     with pytest.raises(ProtocolError) as refused:
         client.ask(ListJobs(), JobList, line="data")
     assert refused.value.code == "malformed"
-    fetch = FetchChunk(blob=blob_of(b"x"), offset=0, length=1)
+    fetch = FetchChunk(blob=blob_ref(b"x"), offset=0, length=1)
     with pytest.raises(ProtocolError) as refused:
         client.ask(fetch, Chunk)
     assert refused.value.code == "malformed"
@@ -130,7 +130,7 @@ def test_more_than_the_rate_is_refused(server: RunningServer) -> None:
 
 def test_upload_is_resumed_and_checked(client: RawClient) -> None:
     data = bytes(np.random.default_rng(1).integers(0, 256, 3_000_000, dtype=np.uint8))
-    blob = blob_of(data)
+    blob = blob_ref(data)
 
     def put(offset: int, piece: bytes) -> int:
         array = {"data": np.frombuffer(piece, np.uint8)} if piece else {}
@@ -145,7 +145,7 @@ def test_upload_is_resumed_and_checked(client: RawClient) -> None:
     assert put(0, b"") == 1_000_000
     assert put(1_000_000, data[1_000_000:]) == len(data)
     assert client.fetch(blob) == data
-    wrong = blob_of(b"something else")
+    wrong = blob_ref(b"something else")
     piece = {"data": np.frombuffer(b"not what it is", np.uint8)}
     with pytest.raises(ProtocolError) as refused:
         client.ask(PutChunk(blob=wrong, offset=0), ChunkStored, line="data", buffers=piece)
@@ -184,7 +184,7 @@ def test_client_that_reads_nothing_costs_little(tmp_path_factory: pytest.TempPat
                 slow.send(GrantPreview(), line="data", job_id=job)
             client.push(Result, job)
             # Others are served meanwhile, on both lines.
-            assert client.fetch(blob_of(PHOTO)) == PHOTO
+            assert client.fetch(blob_ref(PHOTO)) == PHOTO
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         assert grown < 100 << 10, f"{grown >> 10} MiB"
 

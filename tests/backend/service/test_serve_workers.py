@@ -13,7 +13,8 @@ from fake_runner import make_broken_runner
 from service_harness import RawClient, RunningServer, greeted, options, running
 
 from backend.service.worker_handle import WorkerHandle
-from shared_protocol.messages import Error, JobStatus, Notice, Result
+from shared_protocol.errors import Error
+from shared_protocol.messages import JobStatus, Notice, Result
 
 
 def _failed(client: RawClient, job: str) -> Error:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_runner import POSE
-from service_harness import blob_of, options
+from service_harness import options
 
 from backend.service.job_store import JobRecord
 from backend.service.jobs import Job
@@ -17,6 +17,7 @@ from backend.service.sessions import Sessions
 from backend.service.worker_messages import PreviewMesh
 from shared_protocol.errors import ProtocolError
 from shared_protocol.messages import Submit
+from shared_protocol.packing import blob_ref
 
 
 def test_bucket_allows_its_rate_and_its_burst() -> None:
@@ -46,6 +47,26 @@ def test_silent_sessions_end(tmp_path: Path) -> None:
     assert len(sessions) == 2
 
 
+def test_one_owner_cannot_take_all_sessions(tmp_path: Path) -> None:
+    sessions = Sessions(options(tmp_path, max_sessions=6, max_sessions_of_owner=3))
+    anna = [sessions.open("anna", "x", float(n)) for n in range(3)]
+    with pytest.raises(ProtocolError) as refused:
+        sessions.open("anna", "x", 3.0)
+    assert refused.value.code == "rate_limited"
+    ben = [sessions.open("ben", "x", 4.0) for _ in range(3)]
+    # A silent one of her own makes room, though others were silent for longer.
+    sessions.get(anna[0].id, "anna", 100.0)
+    fourth = sessions.open("anna", "x", 101.0)
+    assert sessions.all() == [anna[0], anna[2], *ben, fourth]
+
+
+def test_greetings_have_a_rate_of_their_own_for_each_owner(tmp_path: Path) -> None:
+    sessions = Sessions(options(tmp_path, greetings_per_second=10.0))
+    assert [sessions.may_greet("anna", 0.0) for _ in range(61)] == [True] * 60 + [False]
+    assert sessions.may_greet("ben", 0.0)
+    assert sum(sessions.may_greet("anna", n / 64) for n in range(65)) == 10
+
+
 class _Post:
     """Takes previews, or does not."""
 
@@ -65,7 +86,7 @@ def test_a_credit_brings_one_preview_and_the_newest(tmp_path: Path) -> None:
     post = _Post()
     viewers = Viewers.__new__(Viewers)
     viewers._sessions, viewers._post, viewers._newest = sessions, post, {}  # type: ignore[assignment]
-    request = Submit(photo=blob_of(b"x"), photo_name="x", pose=POSE)
+    request = Submit(photo=blob_ref(b"x"), photo_name="x", pose=POSE)
     job = Job(JobRecord("uid", "local", "job", "generate", request, 0.0))
 
     def mesh(step: int) -> PreviewMesh:

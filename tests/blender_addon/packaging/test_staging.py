@@ -65,7 +65,7 @@ def test_the_staged_folder_is_whole_and_stands_alone(
     staging.stage(REPOSITORY, folder, [wheel], ["windows-x64"])
 
     assert (folder / "__init__.py").is_file()
-    assert (folder / "shared_protocol" / "messages.py").is_file()
+    assert (folder / "shared_protocol" / "version.py").is_file()
     assert (folder / "LICENSE").is_file()
     assert not (folder / "packaging").exists()
     assert not list(folder.rglob("__pycache__"))

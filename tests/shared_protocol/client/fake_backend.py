@@ -7,7 +7,6 @@ disk would.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Any
 import client_samples as samples
 import numpy as np
 import zmq
-from attrs import Factory, define, evolve
+from attrs import evolve
+from fake_store import FakeJob, Store
 
 from shared_protocol.codec import Envelope, MessageError, decode, encode, error_reply, new_id, reply
 from shared_protocol.connection import Connection, write_connection
@@ -31,7 +31,6 @@ from shared_protocol.errors import (
 from shared_protocol.limits import Limits
 from shared_protocol.messages import (
     Accepted,
-    BlobRef,
     Bye,
     Cancel,
     Cancelled,
@@ -66,45 +65,6 @@ from shared_protocol.version import PROTOCOL
 
 TOKEN = "secret-token"
 _TICK = 0.005
-
-
-def blob_ref(data: bytes) -> BlobRef:
-    """The name of some bytes."""
-    return BlobRef(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-
-
-@define
-class FakeJob:
-    """A job and its log."""
-
-    status: JobStatus
-    request: Estimate | Submit
-    steps: int
-    step: int = 0
-    events: list[JobEvent] = Factory(list)
-    watchers: set[str] = Factory(set)
-    credit: dict[str, str] = Factory(dict)
-    submitted: int = 1
-
-
-@define
-class Store:
-    """What survives a restart."""
-
-    blobs: dict[str, bytes] = Factory(dict)
-    parts: dict[str, bytearray] = Factory(dict)
-    jobs: dict[str, FakeJob] = Factory(dict)
-    puts: int = 0
-    """Bytes that came up, more than once where they came more than once."""
-    fetched: int = 0
-    """Bytes that went down."""
-    previews: int = 0
-
-    def keep(self, data: bytes) -> BlobRef:
-        """Keep a blob."""
-        ref = blob_ref(data)
-        self.blobs[ref.sha256] = data
-        return ref
 
 
 class FakeBackend:

@@ -14,7 +14,8 @@ import client_samples as samples
 import numpy as np
 import pytest
 from client_harness import FAST, Owner
-from fake_backend import FakeBackend, Store, preview_mesh
+from fake_backend import FakeBackend, preview_mesh
+from fake_store import Store
 
 from shared_protocol.client.client import BackendClient, new_job_id
 from shared_protocol.client.events import (

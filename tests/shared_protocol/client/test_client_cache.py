@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import subprocess
 import sys
@@ -15,26 +14,21 @@ import pytest
 
 from shared_protocol.client.cache import BlobCache, PartialBlob
 from shared_protocol.errors import BLOB_DIGEST, DISK_FULL, ProtocolError
-from shared_protocol.messages import BlobRef
+from shared_protocol.packing import blob_ref
 
 DATA = bytes(range(256)) * 100
 
 
-def ref_of(data: bytes) -> BlobRef:
-    """The name of some bytes."""
-    return BlobRef(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-
-
 def put(cache: BlobCache, data: bytes) -> Path:
     """Bring a whole blob in."""
-    partial = cache.begin(ref_of(data))
+    partial = cache.begin(blob_ref(data))
     partial.write(data)
     return partial.finish()
 
 
 def test_a_blob_appears_whole_and_a_beginning_goes_on(tmp_path: Path) -> None:
     cache = BlobCache(tmp_path / "cache", 1 << 20)
-    ref = ref_of(DATA)
+    ref = blob_ref(DATA)
     partial = cache.begin(ref)
     partial.write(DATA[:1000])
     assert cache.find(ref) is None
@@ -52,13 +46,13 @@ def test_all_goes_but_what_is_being_written(tmp_path: Path) -> None:
     cache = BlobCache(tmp_path / "cache", 1 << 20)
     put(cache, DATA)
     for data in (DATA[1:], DATA[2:]):
-        partial = cache.begin(ref_of(data))
+        partial = cache.begin(blob_ref(data))
         partial.write(data[:1000])
         if data == DATA[1:]:
             partial.close()
     cache.clear()
     assert [each.name for each in (tmp_path / "cache").iterdir()] == [
-        f"{ref_of(DATA[2:]).sha256}.part"
+        f"{blob_ref(DATA[2:]).sha256}.part"
     ]
     partial.write(DATA[2:][1000:])
     assert partial.finish().read_bytes() == DATA[2:]
@@ -66,7 +60,7 @@ def test_all_goes_but_what_is_being_written(tmp_path: Path) -> None:
 
 def test_wrong_bytes_are_thrown_away(tmp_path: Path) -> None:
     cache = BlobCache(tmp_path, 1 << 20)
-    partial = cache.begin(ref_of(DATA))
+    partial = cache.begin(blob_ref(DATA))
     partial.write(bytes(len(DATA)))
     with pytest.raises(ProtocolError) as caught:
         partial.finish()
@@ -75,12 +69,12 @@ def test_wrong_bytes_are_thrown_away(tmp_path: Path) -> None:
     partial.write(DATA)
     path = partial.finish()
     path.write_bytes(DATA[:-1] + b"?")
-    assert cache.find(ref_of(DATA)) is None
+    assert cache.find(blob_ref(DATA)) is None
     assert not path.exists()
 
 
 def test_a_beginning_longer_than_the_blob_starts_anew(tmp_path: Path) -> None:
-    ref = ref_of(DATA)
+    ref = blob_ref(DATA)
     (tmp_path / f"{ref.sha256}.part").write_bytes(DATA + b"more")
     assert BlobCache(tmp_path, 1 << 20).begin(ref).offset == 0
 
@@ -90,6 +84,7 @@ import sys
 from pathlib import Path
 from shared_protocol.client.cache import BlobCache
 from shared_protocol.messages import BlobRef
+from shared_protocol.packing import blob_ref
 partial = BlobCache(Path(sys.argv[1]), 1 << 20).begin(BlobRef(sha256=sys.argv[2], size=25600))
 partial.write(b"?" * 500)
 print("locked", flush=True)
@@ -98,7 +93,7 @@ sys.stdin.read()
 
 
 def test_two_programs_fetch_the_same_without_harm(tmp_path: Path) -> None:
-    ref = ref_of(DATA)
+    ref = blob_ref(DATA)
     other = subprocess.Popen(
         [sys.executable, "-c", _OTHER_PROGRAM, tmp_path, ref.sha256],
         stdin=subprocess.PIPE,
@@ -118,7 +113,7 @@ def test_two_programs_fetch_the_same_without_harm(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    partial = BlobCache(tmp_path, 1 << 20).begin(ref_of(DATA))
+    partial = BlobCache(tmp_path, 1 << 20).begin(blob_ref(DATA))
 
     class Full:
         def write(self, data: bytes) -> int:
@@ -132,7 +127,7 @@ def test_a_full_disk_is_said_in_words(tmp_path: Path, monkeypatch: pytest.Monkey
     in_the_way = tmp_path / "file"
     in_the_way.write_bytes(b"")
     with pytest.raises(ProtocolError) as unwritable:
-        BlobCache(in_the_way, 1 << 20).begin(ref_of(DATA))
+        BlobCache(in_the_way, 1 << 20).begin(blob_ref(DATA))
     assert unwritable.value.code == "cache_unwritable"
 
 
