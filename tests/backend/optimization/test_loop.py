@@ -100,7 +100,8 @@ def test_previews_and_progress_come_as_planned() -> None:
     _, loop = _optimizer(_settings(30), on_event=seen.append, on_preview=previews.append)
     summary = loop.run()
     steps = [e for e in seen if isinstance(e, Step)]
-    assert [e.step for e in steps] == [10, 20, 30]
+    # A slow machine is told of more: nothing stays silent for a second.
+    assert {10, 20, 30} <= {e.step for e in steps}
     assert steps[-1].eta == 0.0
     assert set(steps[-1].losses) == set(summary.losses)
     assert {"rgb", "iou", "normal", "sdf", "smooth"} <= set(summary.losses)
