@@ -33,6 +33,14 @@ def _entry(x, y, z, resolution, size, dense):
 
 
 @triton.jit
+def _grid(level, resolutions, sizes, offsets, dense_levels):
+    """A level's points along an edge, its entries, its first entry, and whether it is dense."""
+    resolution = tl.load(resolutions + level).to(tl.uint32)
+    size = tl.load(sizes + level).to(tl.uint32)
+    return resolution, size, tl.load(offsets + level), tl.load(dense_levels + level) != 0
+
+
+@triton.jit
 def _side(fraction, upper: tl.constexpr):
     """Weight of a corner along one axis, and the sign of its share in the slope."""
     if upper == 1:
@@ -64,10 +72,7 @@ def encode(
     inside = rows < n
     rows = rows.to(tl.int64)
     scale = tl.load(scales + level)
-    resolution = tl.load(resolutions + level).to(tl.uint32)
-    size = tl.load(sizes + level).to(tl.uint32)
-    offset = tl.load(offsets + level)
-    dense = tl.load(dense_levels + level) != 0
+    resolution, size, offset, dense = _grid(level, resolutions, sizes, offsets, dense_levels)
     cx, fx = _cell(points, rows, inside, 0, scale)
     cy, fy = _cell(points, rows, inside, 1, scale)
     cz, fz = _cell(points, rows, inside, 2, scale)
@@ -118,10 +123,7 @@ def scatter(
     inside = rows < n
     rows = rows.to(tl.int64)
     scale = tl.load(scales + level)
-    resolution = tl.load(resolutions + level).to(tl.uint32)
-    size = tl.load(sizes + level).to(tl.uint32)
-    offset = tl.load(offsets + level)
-    dense = tl.load(dense_levels + level) != 0
+    resolution, size, offset, dense = _grid(level, resolutions, sizes, offsets, dense_levels)
     cx, fx = _cell(points, rows, inside, 0, scale)
     cy, fy = _cell(points, rows, inside, 1, scale)
     cz, fz = _cell(points, rows, inside, 2, scale)
