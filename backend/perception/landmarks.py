@@ -24,7 +24,7 @@ from backend.perception.subject import Landmarks, Photo
 
 MIN_PERSON_HEIGHT = 128
 """A smaller figure carries too little to build a character from, pixels."""
-_FROM_MEDIAPIPE = np.array([1.0, -1.0, -1.0], np.float32)
+FROM_MEDIAPIPE = np.array([1.0, -1.0, -1.0], np.float32)
 """MediaPipe: x right, y down, z away from the camera. Ours: x right, y up, z towards the camera."""
 _NOSE_TIP = 1
 _HAND_JOINTS = {"left": (15, 19), "right": (16, 20)}
@@ -121,14 +121,14 @@ class MediapipeLandmarks:
         visibility = person.body[:, 3].copy()
         outside = (body[:, 0] < 0) | (body[:, 0] > width) | (body[:, 1] < 0) | (body[:, 1] > height)
         visibility[outside] = np.minimum(visibility[outside], 0.1)
-        world = person.body_world * _FROM_MEDIAPIPE
+        world = person.body_world * FROM_MEDIAPIPE
         world = world - (world[23] + world[24]) / 2.0
         left = self._hand(picture, person, "left", visibility)
         right = self._hand(picture, person, "right", visibility)
         face = face_3d = None
         if person.face is not None:
             face = person.face[:, :2].copy()
-            face_3d = (person.face - person.face[_NOSE_TIP]) * _FROM_MEDIAPIPE
+            face_3d = (person.face - person.face[_NOSE_TIP]) * FROM_MEDIAPIPE
         return Landmarks(
             body=body,
             body_3d=world,
@@ -168,12 +168,12 @@ class MediapipeLandmarks:
         ]
         best = _best_hand(candidates, side)
         if best is not None:
-            metres = (best.world - best.world[0]) * _FROM_MEDIAPIPE
+            metres = (best.world - best.world[0]) * FROM_MEDIAPIPE
             return in_photo(best.points), metres
         tracked = person.left_hand if side == "left" else person.right_hand
         if tracked is None or np.linalg.norm(tracked[0, :2] - wrist) > 0.25 * length:
             return None
-        relative = (tracked - tracked[0]) * _FROM_MEDIAPIPE
+        relative = (tracked - tracked[0]) * FROM_MEDIAPIPE
         size = max(float(np.linalg.norm(relative[9])), 1e-6)
         return tracked[:, :2].copy(), relative * np.float32(_WRIST_TO_KNUCKLE / size)
 

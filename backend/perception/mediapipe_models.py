@@ -6,10 +6,12 @@ descriptor 2 whatever Python's logging says; it is turned off around its calls a
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -49,6 +51,7 @@ def mediapipe_solutions() -> ModuleType:
         HumanRefError: ``mediapipe_unavailable`` when it is missing, is 1.x (no models inside) or
             cannot load its system libraries.
     """
+    _triton_first()
     try:
         with quiet_stderr():
             import mediapipe
@@ -62,6 +65,18 @@ def mediapipe_solutions() -> ModuleType:
             "Install mediapipe==0.10.14; on Linux it also needs libGL and libglib "
             "(Debian: apt install libgl1 libglib2.0-0).",
         ) from error
+
+
+def _triton_first() -> None:
+    """Load Triton, where it is installed, before MediaPipe opens the screen.
+
+    MediaPipe loads the system's OpenGL, and Mesa brings an LLVM whose symbols Triton's own copy then
+    binds to: importing Triton after it (diffusers does, through PyTorch) ends the process with a
+    segmentation fault. The other order is safe.
+    """
+    if importlib.util.find_spec("triton") is not None:
+        with suppress(ImportError, OSError):
+            importlib.import_module("triton")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ it, else the embedded one; it never downloads. A provider that is named may down
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from backend.devices import choose_device
 from backend.errors import HumanRefError
@@ -36,7 +37,7 @@ class PerceptionChoices:
     caption: str = "auto"
     """``template`` (embedded), ``blip``, ``blip2``."""
     normals: str = "auto"
-    """``body`` (embedded), ``marigold``."""
+    """``compact`` (embedded, or ``compact:FOLDER`` of your own training), ``body``, ``marigold``."""
     device: str = "auto"
     """Where full providers run: ``auto``, ``cpu`` or ``cuda``."""
 
@@ -108,8 +109,8 @@ _STAGES: dict[str, tuple[tuple[str, ...], str, tuple[_Full, ...]]] = {
         ),
     ),
     "normals": (
-        ("body",),
-        _OURS,
+        ("compact", "body"),
+        f"{_OURS}; weights CC0-1.0 (ours)",
         (
             _Full(
                 "marigold",
@@ -121,6 +122,9 @@ _STAGES: dict[str, tuple[tuple[str, ...], str, tuple[_Full, ...]]] = {
         ),
     ),
 }
+
+_TRAINABLE = ("compact",)
+"""Embedded providers that also take a folder of weights of the user's own making."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +156,9 @@ def select(stage: str, choice: str, *, device: str = "auto", gpu: bool | None = 
         return _automatic(stage, _device(device) == "cuda" if gpu is None else gpu, device)
     if name == "embedded":
         return Selection(embedded[0], None, "asked for the embedded one", full=False)
-    if name in embedded and not weights:
-        return Selection(name, None, "asked for", full=False)
+    if name in embedded and (not weights or name in _TRAINABLE):
+        own = f" with {weights}" if weights else ""
+        return Selection(name, weights or None, f"asked for{own}", full=False)
     for full in fulls:
         if name == full.name:
             own = f" with {weights}" if weights else ""
@@ -262,7 +267,13 @@ def make_normal_estimator(
         return UserNormals(BodyNormals(), front, back), "you brought both maps"
     chosen = select("normals", choices.normals, device=choices.device)
     made: NormalEstimator = BodyNormals()
-    if chosen.full:
+    if chosen.name == "compact":
+        from backend.perception.compact_normals import CompactNormals
+        from backend.perception.normal_weights import SHIPPED, load_normal_network
+
+        folder = Path(chosen.weights) if chosen.weights else SHIPPED
+        made = CompactNormals(load_normal_network(folder), _device(choices.device))
+    elif chosen.full:
         from backend.perception.normals_hub import MarigoldNormals
 
         made = MarigoldNormals(

@@ -12,6 +12,7 @@ from perception_support import Seen, as_photo, cut_out
 from backend.errors import HumanRefError
 from backend.perception import providers
 from backend.perception.backdrop import find_backdrop
+from backend.perception.compact_normals import CompactNormals
 from backend.perception.cut_lines import CutLines
 from backend.perception.mediapipe_models import MediapipeModels
 from backend.perception.normals import BodyNormals
@@ -164,7 +165,10 @@ def test_embedded_stages(tmp_path: Path) -> None:
     assert make_parser(embedded, CutLines())[0].name == "landmark-capsules"
     assert make_captioner(embedded)[0].name == "template"
     estimator, _ = make_normal_estimator(embedded, Overrides())
-    assert isinstance(estimator, BodyNormals)
+    assert isinstance(estimator, CompactNormals)
+    body, why = make_normal_estimator(PerceptionChoices(normals="body"), Overrides())
+    assert isinstance(body, BodyNormals)
+    assert why == "asked for"
     own = Overrides(normals_front=tmp_path / "f.png")
     estimator, why = make_normal_estimator(embedded, own)
     assert isinstance(estimator, UserNormals)
@@ -179,6 +183,7 @@ def test_a_named_full_provider_without_weights_is_an_error(tmp_path: Path) -> No
         lambda: make_normal_estimator(
             PerceptionChoices(normals=f"marigold:{missing}"), Overrides()
         ),
+        lambda: make_normal_estimator(PerceptionChoices(normals=f"compact:{missing}"), Overrides()),
     ):
         with pytest.raises(HumanRefError) as caught:
             call()
