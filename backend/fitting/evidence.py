@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +19,19 @@ from backend.fitting.landmark_map import (
     Anchor,
     hand_anchors,
 )
+from backend.fitting.lifting import BONE_LANDMARKS, Lifter, Slopes
 from backend.perception.subject import Landmarks
 
 TRUSTED_VISIBILITY = 0.5
 # Below trust but above this a guess inside the photo still steers, four times weaker.
 _HINT_VISIBILITY = 0.2
 _HINT_SIGMA = 4.0
+# Landmarks of lines across the body, and of limbs from their roots outwards.
+_ACROSS = ((24, 23), (12, 11))
+_CHAINS = (
+    *((23, 25, 27, 29), (27, 31), (24, 26, 28, 30), (28, 32)),
+    *((11, 13, 15, 17), (15, 19), (15, 21), (12, 14, 16, 18), (16, 20), (16, 22)),
+)
 # Sharper than this no detector is on a photo, in pixels.
 _PIXEL_FLOOR = 0.8
 # Faces and hands differ from person to person by more than the detector's noise, in metres.
@@ -56,6 +64,8 @@ class Evidence:
     """World landmarks with the camera's pitch taken out, metres."""
     landmark_weight: Float[np.ndarray, "33"]
     """1 trusted, 0 unseen, hints between."""
+    slopes: Slopes | None
+    """What lifting says of the limbs' depth; it then stands for the detector's own."""
     lean: float
     """z of the trunk's upward unit vector; 0 unless the landmarks clearly show a bow."""
     ankle_depth: float
@@ -67,8 +77,21 @@ class Evidence:
     warnings: tuple[str, ...]
 
 
-def gather_evidence(landmarks: Landmarks, width: int, height: int) -> Evidence:
+def gather_evidence(
+    landmarks: Landmarks,
+    width: int,
+    height: int,
+    lifter: Lifter | None = None,
+    cues: Float[np.ndarray, "29 152"] | None = None,
+) -> Evidence:
     """Keep what can be believed.
+
+    Args:
+        landmarks: as detected.
+        width: of the photo, pixels.
+        height: of the photo, pixels.
+        lifter: tells depth better than the landmarks do; None takes them at their word.
+        cues: for the lifter, of :func:`backend.fitting.picture_cues.picture_cues`.
 
     Raises:
         HumanRefError: ``person_not_visible`` if fewer than four landmarks are seen.
@@ -81,7 +104,19 @@ def gather_evidence(landmarks: Landmarks, width: int, height: int) -> Evidence:
             "Choose a photo that shows at least head and shoulders, or bring a pose with --pose.",
         )
     body_3d = without_camera_pitch(landmarks.body_3d.astype(np.float64), weight)
-    ppm = _pixels_per_metre(landmarks.body.astype(np.float64), body_3d, weight)
+    flat = landmarks.body.astype(np.float64)
+    ppm = _pixels_per_metre(flat, body_3d, weight)
+    slopes = None
+    if lifter is not None:
+        slopes = lifter.slopes(flat, body_3d, weight >= 1, cues)
+    known = set()
+    if slopes is not None:
+        body_3d = with_slopes(body_3d, slopes)
+        known = {
+            frozenset(pair)
+            for pair, sigma in zip(BONE_LANDMARKS, slopes.sigma, strict=True)
+            if np.isfinite(sigma)
+        }
     builder = _Builder(ppm)
     face = _believable_face(landmarks, ppm)
     hands = {side: _believable_hand(landmarks, side, ppm) for side in ("left", "right")}
@@ -97,7 +132,7 @@ def gather_evidence(landmarks: Landmarks, width: int, height: int) -> Evidence:
             place[anchor.landmark] = len(builder.anchors)
             builder.add(anchor, landmarks.body[anchor.landmark], anchor.sigma / w, "body", w >= 1)
     for a, b in DEPTH_PAIRS:
-        if a in place and b in place:
+        if a in place and b in place and frozenset((a, b)) not in known:
             sigma = _BODY_DEPTH_SIGMA / min(weight[a], weight[b])
             builder.add_depth(place[a], place[b], (body_3d[b, 2] - body_3d[a, 2]) * ppm, sigma)
     if face:
@@ -111,7 +146,36 @@ def gather_evidence(landmarks: Landmarks, width: int, height: int) -> Evidence:
         for index, name in JOINT_OF_LANDMARK.items()
         if weight[index] < 1 and not (index == 0 and face)
     )
-    return builder.build(body_3d, weight, missing, _warnings(landmarks, missing, hands, face))
+    warnings = _warnings(landmarks, missing, hands, face)
+    return builder.build(body_3d, weight, slopes, missing, warnings)
+
+
+def with_slopes(points: Float[np.ndarray, "33 3"], slopes: Slopes) -> Float[np.ndarray, "33 3"]:
+    """World landmarks whose limbs keep length and direction in the picture, with lifted depths."""
+    moved = points.copy()
+    told = {}
+    for (start, end), slope, sigma in zip(BONE_LANDMARKS, slopes.mean, slopes.sigma, strict=True):
+        if np.isfinite(sigma):
+            told[start, end] = float(np.clip(slope, -0.95, 0.95))
+    for (right, left), slope in told.items():
+        if (right, left) in _ACROSS:
+            middle = (points[right] + points[left]) / 2
+            half = _sloped(points[left] - points[right], slope) / 2
+            moved[right], moved[left] = middle - half, middle + half
+    for chain in _CHAINS:
+        for start, end in itertools.pairwise(chain):
+            bone = points[end] - points[start]
+            if (start, end) in told:
+                bone = _sloped(bone, told[start, end])
+            moved[end] = moved[start] + bone
+    return moved
+
+
+def _sloped(bone: Float[np.ndarray, "3"], slope: float) -> Float[np.ndarray, "3"]:
+    length, flat = float(np.linalg.norm(bone)), float(np.hypot(bone[0], bone[1]))
+    if flat < 1e-6:
+        return bone
+    return length * np.array([*(bone[:2] / flat * np.sqrt(1.0 - slope**2)), slope])
 
 
 def landmark_weights(landmarks: Landmarks, width: int, height: int) -> Float[np.ndarray, "33"]:
@@ -273,6 +337,7 @@ class _Builder:
         self,
         body_3d: np.ndarray,
         weight: np.ndarray,
+        slopes: Slopes | None,
         missing: tuple[str, ...],
         warnings: tuple[str, ...],
     ) -> Evidence:
@@ -288,6 +353,7 @@ class _Builder:
             pixels_per_metre=self.ppm,
             body_3d=body_3d,
             landmark_weight=weight,
+            slopes=slopes,
             lean=_lean(body_3d),
             ankle_depth=_ankle_depth(body_3d, weight),
             missing_joints=missing,

@@ -12,6 +12,7 @@ from backend.errors import HumanRefError
 from backend.events import OnEvent, Warned, ignore_events
 from backend.fitting.evidence import Evidence, gather_evidence
 from backend.fitting.initialise import unseen_legs_upright
+from backend.fitting.lifter_weights import shipped_lifter
 from backend.fitting.placement import place_in_world
 from backend.fitting.pose_schema import PoseFile
 from backend.fitting.report import FitReport
@@ -81,7 +82,7 @@ def fit_body(
                 on_event(Warned("pose_adapted", note))
             return fit_camera(subject, model, initial.pose, height_m, on_event)
     given = None if initial is None else initial.pose.betas
-    fitter = Fitter(subject, model, locked_joints, on_event, given)
+    fitter = Fitter(subject, model, locked_joints, on_event, given, shipped_lifter())
     state = fitter.refine(fitter.start(initial))
     if initial is None:
         resting = fitter.evidence.resting_joints

@@ -35,6 +35,7 @@ def natural_start(body: ArticulatedBody, evidence: Evidence, prior: PosePrior) -
     return align_camera(body, evidence, pose, np.zeros(body.n_betas))
 
 
+_ARMS = ((11, 13, 15), (12, 14, 16))
 # A limb's landmarks below its root: turning their depth round gives the other pose that looks alike.
 _DEPTH_TWINS = ((11, (13, 15)), (12, (14, 16)), (23, (25, 27)), (24, (26, 28)))
 
@@ -50,8 +51,20 @@ def candidate_starts(body: ArticulatedBody, evidence: Evidence, natural: State) 
         points = evidence.body_3d.copy()
         points[list(limb), 2] = 2 * points[root, 2] - points[list(limb), 2]
         shown.append(replace(evidence, body_3d=points))
+    shown.append(replace(evidence, body_3d=upper_arms_beside(evidence.body_3d)))
     poses = [limbs_from_directions(body, one, natural) for one in shown]
     return [natural, *(align_camera(body, evidence, pose, natural.betas) for pose in poses)]
+
+
+def upper_arms_beside(points: Float[np.ndarray, "33 3"]) -> Float[np.ndarray, "33 3"]:
+    """World landmarks with the elbows as deep as the shoulders and the forearms as they are.
+
+    Forearms that point at the camera hide their elbows, whose depth is then a guess.
+    """
+    moved = points.copy()
+    for shoulder, elbow, wrist in _ARMS:
+        moved[[elbow, wrist], 2] += points[shoulder, 2] - points[elbow, 2]
+    return moved
 
 
 def heading(points: Float[np.ndarray, "33 3"], weight: Float[np.ndarray, "33"]) -> float:
@@ -83,7 +96,7 @@ def limbs_from_directions(
 
 # World landmarks bend standing people's hips and knees by this much for no reason (radians).
 _BEND_NOISE = 0.3
-_STRAIGHT_SIGMA = 0.09
+_STRAIGHT_SIGMA = 0.15
 _REST_SIGMA = 0.12
 
 
@@ -92,8 +105,8 @@ def legs_as_seen(
 ) -> PosePrior:
     """Expect the bend of hips and knees that the world landmarks show, and nothing looser.
 
-    A camera held high shortens the legs; without this the fit would explain that by bent knees. Bends
-    below the noise of the landmarks count as straight.
+    A camera held high shortens the legs; without this (and the objective's stride) the fit would explain
+    that by bent knees. Bends below the noise of the landmarks count as straight.
     """
     mean, sigma = prior.mean.copy(), prior.sigma.copy()
     for name, landmarks in (

@@ -12,11 +12,14 @@ from backend.fitting.evidence import Evidence
 from backend.fitting.kinematics import ArticulatedBody, Articulation, Points
 from backend.fitting.landmark_map import REFERENCE_STATURE, offsets
 from backend.fitting.least_squares import Linearization, weighted_block
+from backend.fitting.lifting import BONES, Slopes
 from backend.fitting.priors import PosePrior
 from backend.fitting.silhouette import BodyOutline, SilhouetteMatcher
 from shared_protocol.skeleton import JOINT_INDEX, N_JOINTS, PARENTS
 
 _LIMIT_SIGMA = 0.04
+# Share of its say that a landmark keeps where it is not to be heard.
+_UNHEARD = 1e-3
 _BETA_SIGMA = 1.0
 # Beyond this many standard deviations a body stops looking like one.
 _BETA_LIMIT, _BETA_LIMIT_SIGMA = 2.5, 0.1
@@ -25,6 +28,15 @@ _LEAN = (("pelvis", 0.08), ("spine3", 0.08))
 _BALANCE_SIGMA = 0.06
 _LOG_SCALE_SIGMA = 0.3
 _SILHOUETTE_WIDTH = 4.0
+_SLOPE_WIDTH = 8.0
+# The joints that bones of known slope end at, and where each bone's ends are among them.
+_ENDS = tuple(dict.fromkeys(JOINT_INDEX[name] for bone in BONES for name in bone))
+_BONE_ENDS = np.array([[_ENDS.index(JOINT_INDEX[name]) for name in bone] for bone in BONES])
+# Legs that bend alike, as a share of what legs that bend apart may do.
+_LEGS = tuple(
+    (JOINT_INDEX[f"left_{name}"], JOINT_INDEX[f"right_{name}"]) for name in ("hip", "knee")
+)
+_BOTH_LEGS = 0.25
 _PELVIS, _ANKLES = JOINT_INDEX["pelvis"], [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]
 
 
@@ -82,6 +94,8 @@ class Weights:
     """Robust width in sigmas; inf while the start may be far off."""
     silhouette: float = 0.0
     """Share of the outline in the cost (samples are dense and correlated)."""
+    fingers: bool = True
+    """False while arms look for their place: a hand turned the wrong way would drag its arm along."""
 
 
 class FitObjective:
@@ -97,6 +111,10 @@ class FitObjective:
         weights: Weights,
         silhouette: tuple[SilhouetteMatcher, BodyOutline] | None = None,
     ) -> None:
+        themselves = np.zeros((len(_ENDS), N_JOINTS))
+        themselves[np.arange(len(_ENDS)), list(_ENDS)] = 1.0
+        ends = list(_ENDS)
+        self._bone_ends = Points(body.joints[ends], body.joint_dirs[ends], themselves)
         self._body, self._evidence, self._prior = body, evidence, prior
         self.variables, self._base, self._weights = variables, base, weights
         self._silhouette = silhouette
@@ -105,6 +123,11 @@ class FitObjective:
         parts = [anchors] + ([silhouette[1].points] if silhouette else [])
         self._points = Points.join(parts)
         self._n_anchors = len(joints)
+        finger = [
+            group.endswith("hand") and anchor.landmark > 0
+            for group, anchor in zip(evidence.group, evidence.anchors, strict=True)
+        ]
+        self._heard = np.where(np.array(finger, bool) & (not weights.fingers), _UNHEARD, 1.0)
 
     def __call__(self, x: Float[np.ndarray, "n"]) -> Linearization:
         """Cost and Gauss-Newton system at ``x``."""
@@ -123,7 +146,10 @@ class FitObjective:
             self._lean(posed),
             self._balance(posed),
             self._size_prior(state),
+            self._stride(state),
         ]
+        if self._evidence.slopes is not None:
+            blocks.append(self._slopes(self._evidence.slopes, posed))
         if self.variables.betas:
             blocks.append(self._shape_prior(state))
         if self._silhouette is not None:
@@ -150,7 +176,7 @@ class FitObjective:
         return jacobian
 
     def _landmarks(self, pixels: np.ndarray, jacobian: np.ndarray) -> Linearization:
-        n, sigma = self._n_anchors, self._evidence.sigma[:, None]
+        n, sigma = self._n_anchors, self._evidence.sigma[:, None] / self._heard[:, None]
         residual = (pixels[:n, :2] - self._evidence.pixels) / sigma
         return weighted_block(
             residual, jacobian[:n, :2] / sigma[:, :, None], self._weights.landmark_width
@@ -158,7 +184,7 @@ class FitObjective:
 
     def _depths(self, pixels: np.ndarray, jacobian: np.ndarray) -> Linearization:
         first, second = self._evidence.depth_pairs.T
-        sigma = self._evidence.depth_sigma
+        sigma = self._evidence.depth_sigma / self._heard[second]
         residual = (pixels[second, 2] - pixels[first, 2] - self._evidence.depth) / sigma
         slope = (jacobian[second, 2] - jacobian[first, 2]) / sigma[:, None]
         return weighted_block(residual[:, None], slope[:, None], 3.0)
@@ -177,6 +203,26 @@ class FitObjective:
         return self._angle_block(
             (state.full_pose[joints] - self._prior.mean[joints]) / sigma, 1 / sigma
         )
+
+    def _stride(self, state: State) -> Linearization:
+        """Legs bend apart more freely than both alike.
+
+        A camera held high shortens both legs, which must not bend them; a step takes one hip forward
+        and the other back.
+        """
+        jacobian = np.zeros((len(_LEGS), self.variables.size))
+        residual = np.zeros(len(_LEGS))
+        for row, pair in enumerate(_LEGS):
+            if not set(pair) <= set(self.variables.joints):
+                continue
+            both = list(pair)
+            # The mean of two independent angles, held to a share of its own spread.
+            sigma = _BOTH_LEGS * 0.5 * float(np.linalg.norm(self._prior.sigma[both, 0]))
+            off = state.full_pose[both, 0] - self._prior.mean[both, 0]
+            residual[row] = off.mean() / sigma
+            for joint in both:
+                jacobian[row, 3 * self.variables.joints.index(joint)] = 0.5 / sigma
+        return Linearization(float((residual**2).sum()), residual, jacobian)
 
     def _limits(self, state: State) -> Linearization:
         joints = list(self.variables.joints)
@@ -216,6 +262,29 @@ class FitObjective:
             jacobian[0, 0, angles:-3] = mix @ by_betas[:, 2]
         target = self._evidence.ankle_depth / _BALANCE_SIGMA
         return weighted_block(np.array([[mix @ placed[:, 2] - target]]), jacobian)
+
+    def _slopes(self, slopes: Slopes, posed: Articulation) -> Linearization:
+        """Bones point as far towards the camera as lifting says."""
+        known = np.isfinite(slopes.sigma)
+        placed, by_angle, by_betas = self._body.place_with_jacobian(
+            posed, self._bone_ends, self.variables.joints
+        )
+        start, end = _BONE_ENDS[known].T
+        bone = placed[end] - placed[start]
+        length = np.linalg.norm(bone, axis=1)
+        unit = bone / length[:, None]
+        m = len(placed)
+        slope = np.zeros((m, 3, self.variables.size))
+        angles = 3 * len(self.variables.joints)
+        slope[:, :, :angles] = by_angle.reshape(m, 3, -1)
+        if self.variables.betas:
+            slope[:, :, angles:-3] = by_betas
+        moved = slope[end] - slope[start]
+        along = np.einsum("ka,kan->kn", unit, moved)
+        sigma = slopes.sigma[known]
+        jacobian = (moved[:, 2] - unit[:, 2:] * along) / (length * sigma)[:, None]
+        residual = (unit[:, 2] - slopes.mean[known]) / sigma
+        return weighted_block(residual[:, None], jacobian[:, None], _SLOPE_WIDTH)
 
     def _size_prior(self, state: State) -> Linearization:
         """Near the landmarks' own size: nothing else stops contradictory landmarks from shrinking."""

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from scipy.spatial import cKDTree
 
+from backend.body.canonical import canonical_places
 from backend.body.model import BodyModel, PosedBody
 from backend.body.pose import BodyPose
 from backend.geometry.cameras import OrthographicCamera
@@ -57,9 +58,7 @@ class BodyFitter:
         for _ in range(_ALIGNMENT_ROUNDS):
             nearest = tree.query(rest(self._solve(mean[nearest])))[1]
         self._nearest = nearest
-        low, high = self.template.min(0), self.template.max(0)
-        centered = self.template - (low + high) / 2
-        self.canonical = centered / (high - low).max() * 1.9
+        self.canonical = canonical_places(body)
 
     def _solve(self, target: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "b"]:
         basis = self._directions.reshape(-1, self._directions.shape[-1])
