@@ -7,15 +7,18 @@ and makes the rigged character. Neither knows a socket or a terminal: both repor
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import cv2
+import numpy as np
 import torch
 
 from backend.body import load_body
+from backend.body.canonical import canonical_places
 from backend.body.model import BodyModel, PosedBody
 from backend.body.posing import check_pose
 from backend.devices import choose_device
@@ -30,10 +33,12 @@ from backend.fitting.pose_file import check_photo_size, read_pose
 from backend.fitting.pose_schema import PoseFile
 from backend.geometry.frames import CropFrame, PhotoCamera
 from backend.guidance.memory import PriorSizes
-from backend.guidance.prior_choice import load_prior
+from backend.guidance.prior import DiffusionPrior
+from backend.guidance.prior_choice import load_prior, uses_compact_prior
+from backend.guidance.protocol import CarriedPhoto, PaintedView
 from backend.guidance.stable_diffusion import default_dtype
 from backend.guidance.stable_diffusion_files import check_folder, find_folder
-from backend.meshing.color_fit import FrontPicture
+from backend.meshing.color_fit import FacePicture
 from backend.meshing.mesh import extract_mesh, preview_mesh
 from backend.meshing.photo_view import PhotoView
 from backend.meshing.side_colors import settle_sides
@@ -41,6 +46,7 @@ from backend.meshing.texture import bake_texture
 from backend.optimization.loop import FieldOptimizer, FitSummary
 from backend.optimization.memory_tiers import PriorUse, plan_memory
 from backend.optimization.problem import FitStart, build_problem, frame_person, photo_trust
+from backend.optimization.targets import CropMaps
 from backend.perception.overrides import Overrides, read_caption
 from backend.perception.perceive import perceive
 from backend.perception.photo import load_photo
@@ -48,8 +54,10 @@ from backend.perception.providers import PerceptionChoices, make_normal_estimato
 from backend.perception.subject import Photo, Subject
 from backend.rendering.level import RenderedSurface
 from backend.rigging.character import Character, rig, scale_to_height
-from backend.settings import PRIOR_GUIDANCE, GenerateSettings
+from backend.settings import PRIOR_GUIDANCE, GenerateSettings, PriorSettings
 from backend.threads import configure_threads
+
+LoadPrior = Callable[[PriorSettings, torch.device, OnEvent], DiffusionPrior]
 
 
 @dataclass(frozen=True)
@@ -193,8 +201,12 @@ def generate(
     providers: PerceptionChoices | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
+    load: LoadPrior = load_prior,
 ) -> GenerateResult:
     """Fit the field to photo, body and guidance; mesh, colour and rig it (3.2, 3.3).
+
+    Args:
+        load: where a diffusion prior comes from, for those who keep one between runs.
 
     Raises:
         Cancelled: the observer or Ctrl-C stopped the fit; the checkpoint holds the work.
@@ -214,9 +226,10 @@ def generate(
         )
     prior = None
     if settings.guidance in PRIOR_GUIDANCE:
-        named = settings.prior.repo or (settings.prior.folder or Path()).name
+        folder = settings.prior.folder
+        named = settings.prior.repo or (folder.name if folder else "compact prior")
         with stage("prior", on_event, named):
-            prior = load_prior(settings.prior, device, on_event)
+            prior = load(settings.prior, device, on_event)
     layout = HashGridLayout.from_settings(settings.field)
     encoding, why_encoding = make_encoding(settings.field.encoding, layout, str(device))
     with stage("start_shape", on_event):
@@ -225,6 +238,7 @@ def generate(
             *(subject, body, normals, crop, field_to_world, settings, device, unseen),
             prior=prior,
             memory=memory.tier.guidance if memory else None,
+            canonical=canonical_places(estimated.model) if prior is not None else None,
         )
         human = _seeded_field(settings, start, encoding).to(device)
 
@@ -236,10 +250,18 @@ def generate(
         loop = FieldOptimizer(human, start.problem, settings, on_event, show, checkpoint, memory)
         summary = loop.run(resume=resume)
     with stage("meshing", on_event):
-        picture = FrontPicture(start.maps.rgb, photo_trust(start.maps))
+        pictures = start.problem.pictures
+        painted = None if pictures is None else pictures.painted_back()
+        front, back = _face_pictures(start.maps, start.problem.guidance.carried(), painted)
         surface = RenderedSurface(human)
         mesh = extract_mesh(
-            surface, settings.meshing, field_to_world, body=body, picture=picture, device=device
+            surface,
+            settings.meshing,
+            field_to_world,
+            body=body,
+            front=front,
+            back=back,
+            device=device,
         )
         view = PhotoView(subject.photo.rgb, subject.mask, estimated.fit.camera)
         pixel = 2.0 * field_to_world.scale / settings.working_resolution
@@ -266,13 +288,38 @@ def generate(
     )
 
 
+def _face_pictures(
+    maps: CropMaps, carried: CarriedPhoto | None, painted: PaintedView | None
+) -> tuple[FacePicture, FacePicture | None]:
+    """What vertex colours are fitted to in front and behind; beyond the photo's edge the carried tone.
+
+    No ray of the photo ends there: a field keeps its noise. The back is the carried photo, and as far as
+    it is to be followed what a prior has painted there: the field alone would blur both.
+    """
+    trust = photo_trust(maps)
+    if carried is None:
+        return FacePicture(maps.rgb, trust), None
+    known = maps.known[..., None]
+    weight = np.where(maps.known, trust, 1.0).astype(np.float32)
+    front = FacePicture(np.where(known, maps.rgb, carried.front), weight)
+    if painted is None:
+        return front, FacePicture(carried.back, weight, carried.holds).turned()
+    side = maps.mask.shape[::-1]
+    share = cv2.resize(painted.share[:, ::-1], side, interpolation=cv2.INTER_LINEAR)
+    # What a small picture has at its outline is half background.
+    away = cv2.distanceTransform((maps.mask > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
+    share = (share * np.clip(away * painted.share.shape[0] / side[0] / 4.0, 0.0, 1.0))[..., None]
+    rgb = cv2.resize(painted.rgb[:, ::-1], side, interpolation=cv2.INTER_CUBIC).clip(0.0, 1.0)
+    back = carried.back * (1.0 - share) + rgb * share
+    return front, FacePicture(back.astype(np.float32), weight).turned()
+
+
 def _prior_use(settings: GenerateSettings, device: torch.device) -> PriorUse | None:
-    """What a run's prior will take, read from its files; None without one."""
+    """What a run's prior will take, read from its files; None without one, or with one that is small."""
     chosen = settings.prior
-    source = chosen.folder or chosen.repo
-    if settings.guidance not in PRIOR_GUIDANCE or source is None:
+    if settings.guidance not in PRIOR_GUIDANCE or uses_compact_prior(chosen):
         return None
-    folder = find_folder(str(source), chosen.revision)
+    folder = find_folder(str(chosen.folder or chosen.repo), chosen.revision)
     check_folder(folder)
     dtype = default_dtype(device)
     return PriorUse(

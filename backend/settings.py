@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 Preset = Literal["draft", "standard", "paper"]
-Guidance = Literal["mirror", "none", "ref-sds", "ref-sds-global", "sds", "vsd"]
+Guidance = Literal["ref-sds", "mirror", "ref-sds-global", "sds", "none", "vsd"]
 # What needs a diffusion prior.
 PRIOR_GUIDANCE: tuple[Guidance, ...] = ("ref-sds", "ref-sds-global", "sds", "vsd")
 Device = Literal["auto", "cpu", "cuda"]
@@ -122,14 +122,19 @@ class OptimizationSettings:
 
 @dataclass(frozen=True)
 class PriorSettings:
-    """Distillation from a diffusion prior (3.3); mirror and none read nothing of it."""
+    """Distillation from a diffusion prior (3.3); mirror and none read nothing of it.
+
+    The defaults are for Stable Diffusion; :data:`COMPACT_PRIOR` are those of the prior that ships.
+    """
 
     folder: Path | None = None
-    """A diffusers folder; this or ``repo`` is needed."""
+    """A diffusers folder, or one that train-prior made. Neither this nor ``repo``: the prior that ships."""
     repo: str | None = None
     """A hub id that is already on this machine."""
     revision: str | None = None
     """Commit hash of ``repo``."""
+    strength: float = 1.0
+    """The distillation's gradient is multiplied by this: latents of different priors differ in size."""
     guidance_scale: float = 7.5
     """Classifier-free guidance of Ref-SDS, VSD and the refinement."""
     text_guidance_scale: float = 100.0
@@ -142,6 +147,14 @@ class PriorSettings:
     """The same at the end, linear in between."""
     start: float = 0.05
     """Share of the run before the first distillation."""
+    warm_start: bool = False
+    """Until then the mirror baseline paints the unseen sides, so that the prior corrects instead of
+    inventing (Ref-SDS and Ref-SDS without regions only)."""
+    anchor: float = 0.0
+    """Weight of the mirror baseline after its warm start, when it keeps the texture that the prior has
+    nothing against."""
+    every: int = 1
+    """Distil in one of so many steps."""
     gamma: float = 0.3
     """Attention to other regions of the reference is multiplied by this (3.3.2)."""
     background_is_region: bool = True
@@ -153,6 +166,13 @@ class PriorSettings:
     reference_noise: Literal["cached", "shared", "clean"] = "cached"
     """The reference's noise: fixed a bucket of timesteps, its features computed once; the target's own,
     with a fresh pass of the reference in every step; or none, at t = 0, for priors trained so."""
+    kept_noises: int = 0
+    """Ref-SDS towards the mean of so many predictions, kept for ``bank_refresh`` steps for each of
+    ``bank_views`` views; 0: one prediction in each step, forgotten after it, as in the paper."""
+    tolerance: float = 0.0
+    """Kept predictions leave the photo's texture alone where mean colours differ by much less; 0: never."""
+    photo_rules: bool = False
+    """A prior does not touch the colours of what faces the photo's camera."""
     back_share: float = 0.1
     """Share of the distilled views that are exactly the back; the others have any azimuth."""
     elevation: float = 20.0
@@ -175,13 +195,27 @@ class PriorSettings:
     """VSD: its AdamW."""
 
 
-def named_prior(preset: PriorSettings, source: str) -> PriorSettings:
-    """The same with the prior at ``source``: a folder, or a hub id, with or without ``@commit``."""
-    folder = Path(source).expanduser()
-    if folder.exists() or source.count("/") != 1 or source.startswith((".", "/", "~")):
-        return replace(preset, folder=folder.absolute())
-    repo, _, revision = source.partition("@")
-    return replace(preset, repo=repo, revision=revision or None)
+COMPACT_PRIOR = PriorSettings(
+    strength=3e6,
+    guidance_scale=1.0,
+    t_min=550,
+    t_max=750,
+    t_max_end=600,
+    start=0.35,
+    warm_start=True,
+    anchor=1.0,
+    every=2,
+    kept_noises=8,
+    tolerance=0.2,
+    hide_face=False,
+    reference_noise="clean",
+    photo_rules=True,
+    elevation=10.0,
+    refine_from=0.35,
+    bank_views=11,
+    bank_refresh=400,
+)
+"""How the compact prior is distilled, chosen by measurement on validation people."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +235,7 @@ class GenerateSettings:
     """Everything ``generate`` needs to know besides the photo."""
 
     preset: Preset = "standard"
-    guidance: Guidance = "mirror"
+    guidance: Guidance = "ref-sds"
     seed: int = 0
     device: Device = "auto"
     height_cm: float = 175.0
@@ -211,7 +245,7 @@ class GenerateSettings:
     field: FieldSettings = dataclasses.field(default_factory=FieldSettings)
     rendering: RenderingSettings = dataclasses.field(default_factory=RenderingSettings)
     optimization: OptimizationSettings = dataclasses.field(default_factory=OptimizationSettings)
-    prior: PriorSettings = dataclasses.field(default_factory=PriorSettings)
+    prior: PriorSettings = COMPACT_PRIOR
     meshing: MeshingSettings = dataclasses.field(default_factory=MeshingSettings)
 
 

@@ -15,6 +15,7 @@ from backend.geometry.cameras import OrthographicCamera
 from backend.geometry.frames import FieldToWorld
 from backend.geometry.mesh import vertex_normals
 from backend.geometry.rasterizer import rasterize
+from backend.guidance.correspondence import BodyPicture
 from backend.guidance.target_regions import band_cuts, band_labels, raster_labels
 
 RESOLUTION = 128
@@ -29,6 +30,8 @@ class BodyView:
     normal: Float[Tensor, "n n 3"]
     """Unit normals, field frame; zero off the body."""
     covered: Bool[Tensor, "n n"]
+    picture: BodyPicture | None = None
+    """The same for the host, with places; only where the body's canonical places are known."""
 
 
 class BodyViews:
@@ -40,6 +43,8 @@ class BodyViews:
         photo_regions: regions of the photo on the crop; where the paper's bands are cut.
         regions: the body's own parts, or the paper's horizontal bands (3.3.2).
         device: of the results.
+        canonical: the vertices' places (:func:`backend.body.canonical.canonical_places`), for priors that
+            ask for maps.
 
     Raises:
         HumanRefError: ``regions_empty``.
@@ -52,7 +57,9 @@ class BodyViews:
         photo_regions: UInt8[np.ndarray, "n n"],
         regions: Literal["body", "bands"],
         device: torch.device,
+        canonical: Float[np.ndarray, "v 3"] | None = None,
     ) -> None:
+        self._canonical = canonical
         self._vertices = field_to_world.to_field(body.vertices).astype(np.float32)
         self._faces = body.faces[body.outer_faces]
         self._parts = body.regions
@@ -72,10 +79,19 @@ class BodyViews:
         normal = (self._normals[corners] * seen.barycentric[..., None]).sum(-2)
         length = np.linalg.norm(normal, axis=-1, keepdims=True)
         normal = normal / np.maximum(length, 1e-6) * seen.covered[..., None]
+        normal = normal.astype(np.float32)
+        picture = None
+        if self._canonical is not None:
+            place = (self._canonical[corners] * seen.barycentric[..., None]).sum(-2)
+            strongest = seen.barycentric.argmax(-1)[..., None]
+            part = self._parts[np.take_along_axis(corners, strongest, -1)[..., 0]]
+            picture = BodyPicture(
+                normal,
+                place * seen.covered[..., None],
+                np.where(seen.covered, part, np.uint8(0)),
+            )
         return BodyView(
-            self._place(labels[None]),
-            self._place(normal.astype(np.float32)),
-            self._place(seen.covered),
+            self._place(labels[None]), self._place(normal), self._place(seen.covered), picture
         )
 
     def _place(self, array: np.ndarray) -> Tensor:

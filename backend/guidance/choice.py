@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 
 from backend.errors import HumanRefError
-from backend.guidance.mirror import MirrorGuidance, NoGuidance
+from backend.guidance.mirror import MirrorAnchor, MirrorGuidance, NoGuidance
+from backend.guidance.objections import Objections
 from backend.guidance.protocol import Guidance
 from backend.settings import PRIOR_GUIDANCE
 from backend.settings import Guidance as GuidanceName
@@ -23,17 +24,24 @@ def make_guidance(
     head: Bool[np.ndarray, "n n"],
     known: Bool[np.ndarray, "n n"],
     device: torch.device,
+    warm_steps: int = 0,
+    anchor: float = 0.0,
 ) -> Guidance:
     """Build the guidance of single rays called ``name`` from maps of the square crop.
 
     A method that distils a prior sees whole pictures
-    (:func:`backend.guidance.prior_choice.make_picture_guidance`) and asks nothing of single rays.
+    (:func:`backend.guidance.prior_choice.make_picture_guidance`) and asks nothing of single rays, except
+    that it may begin with ``warm_steps`` steps of the mirror baseline and keep its texture after that, with
+    the weight ``anchor``, where the prior does not object.
 
     Raises:
         HumanRefError: ``guidance_unknown``.
     """
-    if name == "mirror":
-        return MirrorGuidance(rgb, mask, face, head, known, device)
+    if name == "mirror" or warm_steps > 0:
+        mirror = MirrorGuidance(rgb, mask, face, head, known, device)
+        if name == "mirror":
+            return mirror
+        return MirrorAnchor(mirror, warm_steps, anchor, Objections(device))
     if name == "none" or name in PRIOR_GUIDANCE:
         return NoGuidance()
     raise HumanRefError(

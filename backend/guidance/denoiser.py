@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Generator, Tensor
 
-from backend.guidance.prior import CachedReference, DiffusionPrior, Prompt, Reference, View
+from backend.guidance.prior import (
+    CachedReference,
+    Condition,
+    DiffusionPrior,
+    Prompt,
+    Reference,
+    RemembersReference,
+    View,
+)
 from backend.guidance.reference_cache import ReferenceCache
 from backend.guidance.regions import RegionMaps
 from backend.guidance.target_regions import hidden_face
@@ -22,6 +31,8 @@ class SeenView:
     elevation: float
     labels: Integer[Tensor, "1 n n"]
     """``Region`` of its pixels, background included."""
+    maps: Mapping[str, Float[Tensor, "_ _ _"]] = field(default_factory=dict)
+    """What the prior's ``required_maps`` ask for."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,8 @@ class PhotoReference:
     labels: Integer[Tensor, "m m"]
     """``Region`` of its pixels, background included."""
     face: Bool[Tensor, "m m"]
+    maps: Mapping[str, Float[Tensor, "_ _ _"]] = field(default_factory=dict)
+    """Of the photo's own view."""
 
 
 class ReferenceDenoiser:
@@ -71,7 +84,12 @@ class ReferenceDenoiser:
         self.cache: ReferenceCache | None = None
         # The reference is the photo's own view, whatever the target's (the released code gives it the
         # target's words: "back view, no face" for a front picture).
-        self._front = prior.condition(prompt, [View(0.0)])
+        self._front: Condition | None = None
+        self._kept: CachedReference | None = None
+        if photo is not None:
+            self._front = prior.condition(prompt, [View(0.0, 0.0, photo.maps, reference=True)])
+            if clean_reference and isinstance(prior, RemembersReference):
+                self._kept = prior.remember(Reference(photo.latents, self._front))
 
     @torch.no_grad()
     def noise(
@@ -89,7 +107,8 @@ class ReferenceDenoiser:
             noise: what the reference gets where nothing is cached at t (the target's own, as released).
             generator: the host's; draws among the cache's noise samples.
         """
-        condition = self.prior.condition(self.prompt, [View(view.azimuth, view.elevation)])
+        seen = View(view.azimuth, view.elevation, view.maps)
+        condition = self.prior.condition(self.prompt, [seen])
         return self.prior.predict_noise(
             noisy,
             torch.full((1,), t, device=noisy.device),
@@ -102,8 +121,10 @@ class ReferenceDenoiser:
     def _reference(
         self, t: int, noise: Tensor, generator: Generator
     ) -> Reference | CachedReference | None:
-        if self.photo is None:
+        if self.photo is None or self._front is None:
             return None
+        if self._kept is not None:
+            return self._kept
         cache = self.cache
         if cache is not None and cache.plan.t_min <= t <= cache.plan.t_max:
             sample = int(torch.randint(cache.plan.noises, (), generator=generator))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,15 +14,19 @@ from torch.nn import functional
 
 from backend.guidance.body_views import BodyView, BodyViews
 from backend.guidance.denoiser import SeenView
+from backend.guidance.mean_prediction import KeptDistillation
 from backend.guidance.memory import GuidanceMemory
 from backend.guidance.perceptual import PerceptualLoss
-from backend.guidance.protocol import Draws, GuidedPicture, PictureView
+from backend.guidance.protocol import Draws, GuidedPicture, PaintedView, PictureView
 from backend.guidance.ref_sds import ScoreDistillation
 from backend.guidance.refinement import UniPCRefinement, ViewBank
 from backend.guidance.target_regions import with_background
+from backend.guidance.view_maps import PhotoOnBody
 from backend.guidance.view_schedule import ViewSchedule
 
 REFERENCE_BACKGROUND = 0.5
+# Cosines towards the photo's camera: from the first on a prior has a say, from the second on none is left.
+_FACING, _TURNED = 0.45, 0.15
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,12 @@ class PriorGuidance:
         schedule: which view when.
         body: draws the posed body in those views.
         tightness: how far the body may be trusted, by field x, y (row 0 on top).
-        distillation: SDS, Ref-SDS or VSD.
+        distillation: SDS, Ref-SDS or VSD, anew in each step or kept for some.
         late: refinement; None = never.
         resolution: side of the prior's pictures.
         spare: makes prior and cache spend no more than it is told.
+        carrier: makes the maps that the prior asks of every view; None where it asks for none.
+        photo_rules: colours that face the photo's camera are the photo's alone.
     """
 
     terms: tuple[str, ...] = ("sds", "perceptual", "side_normal")
@@ -58,11 +64,15 @@ class PriorGuidance:
         schedule: ViewSchedule,
         body: BodyViews,
         tightness: Float[Tensor, "m m"],
-        distillation: ScoreDistillation,
+        distillation: ScoreDistillation | KeptDistillation,
         late: LateRefinement | None,
         resolution: int,
         spare: Callable[[GuidanceMemory], None],
+        carrier: PhotoOnBody | None = None,
+        photo_rules: bool = False,
     ) -> None:
+        self._photo_rules = photo_rules
+        self._carrier = carrier
         self._spare = spare
         self.name, self.description = name, description
         self._schedule, self._body, self._tightness = schedule, body, tightness
@@ -79,10 +89,14 @@ class PriorGuidance:
         """``sds`` and ``side_normal``, late in the run also ``perceptual``."""
         view, body = picture.view, self._body.at(picture.view.azimuth, picture.view.elevation)
         labels = with_background(body.labels, _at_labels(picture.opacity, body))
-        seen = SeenView(view.azimuth, view.elevation, labels)
-        progress = self._schedule.progress(step)
+        maps: Mapping[str, Tensor] = {}
+        if self._carrier is not None and body.picture is not None:
+            maps = self._carrier.maps(body.picture, view.azimuth)
+        seen = SeenView(view.azimuth, view.elevation, labels, maps)
+        if self._photo_rules:
+            picture = replace(picture, color=_unseen(picture))
         found = {
-            "sds": self._distillation.loss(picture.color, seen, progress, draws),
+            "sds": self._distilled(step, picture, seen, draws),
             "side_normal": side_normal_loss(picture, body, self._tightness),
         }
         if view.bank is not None and self._late is not None:
@@ -90,6 +104,19 @@ class PriorGuidance:
                 self._late, view.bank, step, picture, seen, draws
             )
         return found
+
+    def painted_back(self) -> PaintedView | None:
+        """The kept mean prediction from behind, where the ring has such a view."""
+        index = self._schedule.view_from_behind()
+        if index is None or not isinstance(self._distillation, KeptDistillation):
+            return None
+        return self._distillation.painted(index)
+
+    def _distilled(self, step: int, picture: GuidedPicture, seen: SeenView, draws: Draws) -> Tensor:
+        progress, method = self._schedule.progress(step), self._distillation
+        if isinstance(method, KeptDistillation):
+            return method.loss(step, picture, seen, progress, draws)
+        return method.loss(picture.color, seen, progress, draws)
 
     def _perceptual(
         self,
@@ -125,13 +152,25 @@ class PriorGuidance:
     def state_dict(self) -> dict[str, Any]:
         """The view bank and what the method learned."""
         bank = {} if self._late is None else self._late.bank.state_dict()
+        if isinstance(self._distillation, KeptDistillation):
+            return {"bank": bank, "kept": self._distillation.state_dict()}
         return {"bank": bank, "method": self._distillation.method.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state_dict`."""
         if self._late is not None:
             self._late.bank.load_state_dict(state["bank"], self._tightness.device)
-        self._distillation.method.load_state_dict(state["method"])
+        if isinstance(self._distillation, KeptDistillation):
+            self._distillation.load_state_dict(state["kept"], self._tightness.device)
+        else:
+            self._distillation.method.load_state_dict(state["method"])
+
+
+def _unseen(picture: GuidedPicture) -> Float[Tensor, "1 3 n n"]:
+    """The picture's colours, with gradients only where the surface turns away from the photo's camera."""
+    facing = functional.normalize(picture.normal.detach(), dim=-1)[..., 2]
+    seen = ((facing - _TURNED) / (_FACING - _TURNED)).clamp(0.0, 1.0)
+    return picture.color * (1.0 - seen) + picture.color.detach() * seen
 
 
 def side_normal_loss(

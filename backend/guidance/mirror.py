@@ -7,6 +7,8 @@ whose face is replaced by the hair around it where it faces away.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from backend.guidance.protocol import GuidedRays
+from backend.guidance.objections import Objections, front_share
+from backend.guidance.protocol import CarriedPhoto, GuidedRays
 
 # Silhouette pixels mix with the background; colours are carried outwards from this far inside.
 _EDGE_PIXELS = 4
@@ -165,14 +168,19 @@ class MirrorGuidance:
         both = functional.grid_sample(
             self._textures, grid, align_corners=False, padding_mode="border"
         )[:, :, 0]
-        front_share = ((normal[:, 2] + 0.15) / 0.5).clamp(0, 1)
-        return (both[0] * front_share + both[1] * (1 - front_share)).T
+        front = front_share(normal)
+        return (both[0] * front + both[1] * (1 - front)).T
 
     def loss(self, rays: GuidedRays) -> Float[Tensor, ""]:
         """L2 between the rendered colour and the baseline's, where the ray meets the person."""
         solid = (rays.opacity > 0.5).float()
         error = (rays.color - self.target(rays.points, rays.normal)).square().mean(-1)
         return (error * solid).sum() / solid.sum().clamp_min(1.0)
+
+    def carried(self) -> CarriedPhoto:
+        """Both textures, all of them."""
+        everywhere = np.ones(self.back_texture.shape[:2], np.float32)
+        return CarriedPhoto(self.front_texture, self.back_texture, everywhere)
 
 
 class NoGuidance:
@@ -188,3 +196,48 @@ class NoGuidance:
     def loss(self, rays: GuidedRays) -> Float[Tensor, ""]:
         """Zero."""
         return rays.color.sum() * 0.0
+
+    def carried(self) -> None:
+        """Nothing is carried."""
+
+
+class MirrorAnchor:
+    """The mirror baseline beside a prior: it paints first, then where the prior has nothing against it.
+
+    For ``steps`` steps it is the baseline itself, so that a prior corrects and need not invent. After
+    that it keeps the texture with ``weight``, less where the prior objects, as to a face on the back of a
+    head: there it does not pull back.
+    """
+
+    def __init__(
+        self, mirror: MirrorGuidance, steps: int, weight: float, objections: Objections
+    ) -> None:
+        self.mirror, self.objections = mirror, objections
+        self._steps, self._weight = steps, weight
+        self._painting = True
+        self.name, self.description = mirror.name, mirror.description
+
+    def azimuth(self, step: int, generator: Generator) -> float | None:
+        """The baseline's view, as long as it has a say."""
+        self._painting = step < self._steps
+        if not self._painting and self._weight == 0.0:
+            return None
+        return self.mirror.azimuth(step, generator)
+
+    def loss(self, rays: GuidedRays) -> Float[Tensor, ""]:
+        """The baseline's loss; after the first steps each ray's error counts as far as nothing objects."""
+        if self._painting:
+            return self.mirror.loss(rays)
+        error = (rays.color - self.mirror.target(rays.points, rays.normal)).square().mean(-1)
+        kept = error * (1.0 - self.objections.at(rays.points, rays.normal))
+        solid = (rays.opacity > 0.5).float()
+        return self._weight * (kept * solid).sum() / solid.sum().clamp_min(1.0)
+
+    def carried(self) -> CarriedPhoto:
+        """The baseline's; behind as far as nothing objects, and not at all without a weight."""
+        whole = self.mirror.carried()
+        if self._weight == 0.0:
+            return replace(whole, holds=np.zeros_like(whole.holds))
+        side = whole.holds.shape[::-1]
+        against = cv2.resize(self.objections.behind(), side, interpolation=cv2.INTER_LINEAR)
+        return replace(whole, holds=whole.holds * (1.0 - against))

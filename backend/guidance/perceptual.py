@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from backend.errors import HumanRefError
-from backend.guidance.efficientnet_lite import load_efficientnet_lite0
+from backend.perception.efficientnet_lite import load_efficientnet_lite0
 from backend.perception.hub import require
 
 _LPIPS_VGG = "vgg16-397923af.pth"

@@ -44,6 +44,8 @@ class View:
     """Degrees; 0 = the photo's view, 180 = back."""
     elevation: float = 0.0
     maps: Mapping[str, Float[Tensor, "_ _ _"]] = field(default_factory=dict)
+    reference: bool = False
+    """The photo itself, which the other views look at."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,14 @@ class DiffusionPrior(Protocol):
 
         Gradients flow where torch records them: Ref-SDS calls it under ``torch.no_grad``.
         """
+
+
+@runtime_checkable
+class RemembersReference(Protocol):
+    """A prior whose reference stays clean: its features are computed once for all steps."""
+
+    def remember(self, reference: Reference) -> CachedReference:
+        """The features of a reference without noise."""
 
 
 def add_noise(

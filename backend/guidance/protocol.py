@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float
 from torch import Generator, Tensor
 
@@ -24,6 +25,27 @@ class GuidedRays:
     normal: Float[Tensor, "r 3"]
 
 
+@dataclass(frozen=True)
+class CarriedPhoto:
+    """The photo carried round the person, row 0 on top."""
+
+    front: Float[np.ndarray, "n n 3"]
+    """The photo's crop; beyond the photo and the silhouette an invented tone."""
+    back: Float[np.ndarray, "n n 3"]
+    """The back, as it would be seen through the person from the front."""
+    holds: Float[np.ndarray, "n n"]
+    """How much of the back is to be believed, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class PaintedView:
+    """What a prior has painted of one view of the field's cube, row 0 on top."""
+
+    rgb: Float[np.ndarray, "n n 3"]
+    share: Float[np.ndarray, "n n"]
+    """How far it is to be followed, 0 to 1; 0 off the person."""
+
+
 @runtime_checkable
 class Guidance(Protocol):
     """A source of colour for unseen sides: a named baseline or a diffusion prior."""
@@ -37,6 +59,9 @@ class Guidance(Protocol):
 
     def loss(self, rays: GuidedRays) -> Float[Tensor, ""]:
         """Mean loss over the rays of that view."""
+
+    def carried(self) -> CarriedPhoto | None:
+        """The photo as the guidance has carried it to the back; None where it does not."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +123,9 @@ class PictureGuidance(Protocol):
         self, step: int, picture: GuidedPicture, draws: Draws
     ) -> dict[str, Float[Tensor, ""]]:
         """Unweighted losses of the view of this step."""
+
+    def painted_back(self) -> PaintedView | None:
+        """What was last painted of the view from exactly behind; None where nothing is kept of it."""
 
     def state_dict(self) -> dict[str, Any]:
         """All that later steps depend on (tensors, numbers, dictionaries), as of the last step."""

@@ -125,9 +125,16 @@ class ScoreDistillation:
         prior: encodes the picture; its alphas weigh the timesteps.
         method: what it answers.
         timesteps: what t is drawn from.
+        strength: multiplies the gradient.
     """
 
-    def __init__(self, prior: DiffusionPrior, method: Residual, timesteps: TimestepRange) -> None:
+    def __init__(
+        self,
+        prior: DiffusionPrior,
+        method: Residual,
+        timesteps: TimestepRange,
+        strength: float = 1.0,
+    ) -> None:
         if timesteps.t_max >= len(prior.alphas_cumprod):
             raise HumanRefError(
                 "timesteps_invalid",
@@ -135,11 +142,12 @@ class ScoreDistillation:
                 "Lower t_max.",
             )
         self._prior, self.method, self._timesteps = prior, method, timesteps
+        self._strength = strength
 
     def loss(
         self, picture: Float[Tensor, "1 3 n n"], view: SeenView, progress: float, draws: Draws
     ) -> Float[Tensor, ""]:
-        """1/2 |w(t)(eps_hat - eps)|^2, summed over the latent; its gradient reaches the picture.
+        """1/2 |s w(t)(eps_hat - eps)|^2, summed over the latent; its gradient reaches the picture.
 
         Args:
             picture: rendered sRGB over any background, with gradients.
@@ -153,4 +161,5 @@ class ScoreDistillation:
         noisy = add_noise(clean, noise, alpha_bar)
         difference = self.method.residual(noisy, noise, t, view, draws)
         self.method.learn(clean, view, draws)
-        return distillation_loss(latents, (1.0 - alpha_bar)[:, None, None, None] * difference)
+        weight = self._strength * (1.0 - alpha_bar)[:, None, None, None]
+        return distillation_loss(latents, weight * difference)

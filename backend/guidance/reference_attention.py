@@ -143,9 +143,16 @@ class ReferenceSelfAttention:
 
 
 def install_reference_attention(
-    unet: Any, attend_function: AttendFunction = attend
+    unet: Any,
+    attend_function: AttendFunction = attend,
+    joined: Callable[[AttentionLayer], ReferenceSelfAttention] | None = None,
 ) -> tuple[AttentionLayer, ...]:
     """Give every attention of a diffusers ``UNet2DConditionModel`` our processor.
+
+    Args:
+        unet: the network.
+        attend_function: fused by default; the readable twin for tests.
+        joined: makes the processor of a self-attention, for priors with trained biases.
 
     Returns the self-attentions in order. Stable Diffusion 1.x has 16: 6 down, 1 middle, 9 up.
 
@@ -166,7 +173,9 @@ def install_reference_attention(
             len(layers), path, _level(path, levels), int(module.to_q.in_features)
         )
         layers.append(layer)
-        processors[name] = ReferenceSelfAttention(layer, attend_function)
+        processors[name] = (
+            ReferenceSelfAttention(layer, attend_function) if joined is None else joined(layer)
+        )
     unet.set_attn_processor(processors)
     return tuple(layers)
 

@@ -90,15 +90,20 @@ class ViewBank:
         self._pictures: list[Tensor | None] = [None] * views
         self._made = [0] * views
 
-    def get(self, index: int, step: int) -> Float[Tensor, "1 3 n n"] | None:
+    def get(self, index: int, step: int) -> Float[Tensor, "1 c n n"] | None:
         """The picture of a view, or None where it is missing or too old."""
         kept = self._pictures[index]
         if kept is None or step - self._made[index] >= self._refresh:
             return None
         return kept.float() / 255.0
 
-    def put(self, index: int, step: int, picture: Float[Tensor, "1 3 n n"]) -> None:
-        """Keep a picture that was refined at ``step``."""
+    def newest(self, index: int) -> Float[Tensor, "1 c n n"] | None:
+        """The picture of a view, however old; None where it was never made."""
+        kept = self._pictures[index]
+        return None if kept is None else kept.float() / 255.0
+
+    def put(self, index: int, step: int, picture: Float[Tensor, "1 c n n"]) -> None:
+        """Keep a picture that was made at ``step``; channels in [0, 1]."""
         self._pictures[index] = (picture.detach().clamp(0, 1) * 255.0).round().to(torch.uint8)
         self._made[index] = step
 

@@ -25,6 +25,8 @@ class ViewSchedule:
     elevation: float
     bank: int
     front_free: float = 10.0
+    every: int = 1
+    """Distil in one of so many steps."""
 
     def progress(self, step: int) -> float:
         """Share of the distilling part of the run that lies behind ``step``, 0..1."""
@@ -42,7 +44,7 @@ class ViewSchedule:
 
     def draw(self, step: int, generator: Generator) -> tuple[float, float, int | None] | None:
         """Azimuth and elevation (degrees) and, of the bank's views, the index; None before the start."""
-        if step < self.first:
+        if step < self.first or (step - self.first) % self.every:
             return None
         if self.refines(step):
             index = int(torch.randint(self.bank, (), generator=generator))
@@ -53,7 +55,16 @@ class ViewSchedule:
         free = 360.0 - 2.0 * self.front_free
         return self.front_free + around * free, (2.0 * tilt - 1.0) * self.elevation, None
 
+    def view_from_behind(self) -> int | None:
+        """The view of the bank that shows exactly the back, level; None where there is none."""
+        for index in range(self.bank):
+            azimuth, elevation = self.bank_view(index)
+            if abs(azimuth - 180.0) < 1e-6 and elevation == 0.0:
+                return index
+        return None
+
     def bank_view(self, index: int) -> tuple[float, float]:
-        """Evenly around the person, in turn level, from above and from below by half the range."""
+        """Evenly around the person, in turn level, from above and from below by half the range; the
+        middle one, from behind, is level."""
         azimuth = 360.0 * (index + 0.5) / self.bank
-        return azimuth, (0.0, 0.5, -0.5)[index % 3] * self.elevation
+        return azimuth, (0.0, 0.5, -0.5)[(index - self.bank // 2) % 3] * self.elevation

@@ -19,34 +19,42 @@ from backend.meshing.clean import vertex_adjacency
 
 
 @dataclass(frozen=True)
-class FrontPicture:
-    """The photo on the square that the field cube's front face covers, row 0 on top."""
+class FacePicture:
+    """A picture on the square that a face of the field's cube covers, row 0 on top."""
 
     rgb: Float[np.ndarray, "n n 3"]
     """sRGB in [0, 1]."""
     weight: Float[np.ndarray, "n n"]
     """Trust in [0, 1]; 0 on the background and on the silhouette's mixed pixels."""
 
+    share: Float[np.ndarray, "n n"] | None = None
+    """How far colours are to be moved to the picture's; None moves them all the way."""
+
+    def turned(self) -> FacePicture:
+        """What is seen through the cube from the front, as its back face shows it."""
+        share = None if self.share is None else self.share[:, ::-1]
+        return FacePicture(self.rgb[:, ::-1], self.weight[:, ::-1], share)
+
 
 def fit_colors(
     mesh: Mesh,
     colors: Float[np.ndarray, "v 3"],
-    picture: FrontPicture,
+    picture: FacePicture,
     *,
     supersample: int = 2,
     keep: float = 0.02,
     smooth: float = 0.02,
 ) -> Float[np.ndarray, "v 3"]:
-    """Adjust colours of what the photo sees so that drawing the mesh reproduces the photo.
+    """Adjust colours of what a picture shows so that drawing the mesh reproduces the picture.
 
-    Minimises, over the change d of the colours, sum_p w_p |(B (c + d))_p - photo_p|^2
+    Minimises, over the change d of the colours, sum_p w_p |(B d)_p - s_p (picture - B c)_p|^2
     + keep |d|^2 + smooth d' L d with B the drawing as a matrix (a pixel is the mean of supersample^2
-    points) and L the mesh graph's Laplacian.
+    points), s the picture's share and L the mesh graph's Laplacian.
 
     Args:
         mesh: field frame.
         colors: the field's own colours, sRGB.
-        picture: the photo on the same square.
+        picture: of the cube's front face.
     """
     resolution = picture.rgb.shape[0]
     draw, weight = _drawing_matrix(mesh, picture, resolution, supersample)
@@ -58,6 +66,8 @@ def fit_colors(
     normal_matrix = (weighted @ draw + diags(keep + smooth * degree) - smooth * adjacency).tocsr()
     preconditioner = diags(1.0 / normal_matrix.diagonal())
     residual = picture.rgb.reshape(-1, 3) - draw @ colors.astype(np.float64)
+    if picture.share is not None:
+        residual *= picture.share.reshape(-1, 1)
     fitted = colors.astype(np.float64)
     for channel in range(3):
         change, _ = cg(
@@ -71,8 +81,16 @@ def fit_colors(
     return np.clip(fitted, 0.0, 1.0).astype(colors.dtype)
 
 
+def fit_back_colors(
+    mesh: Mesh, colors: Float[np.ndarray, "v 3"], picture: FacePicture
+) -> Float[np.ndarray, "v 3"]:
+    """:func:`fit_colors` to a picture of the cube's back face."""
+    turn = np.array([-1, 1, -1], mesh.vertices.dtype)
+    return fit_colors(Mesh(mesh.vertices * turn, mesh.faces), colors, picture)
+
+
 def _drawing_matrix(
-    mesh: Mesh, picture: FrontPicture, resolution: int, supersample: int
+    mesh: Mesh, picture: FacePicture, resolution: int, supersample: int
 ) -> tuple[csr_matrix, Float[np.ndarray, "p"]]:
     """(pixels, vertices) matrix that draws vertex colours, and each pixel's weight in the fit."""
     raster = rasterize(mesh.vertices, mesh.faces, resolution * supersample)
@@ -88,7 +106,7 @@ def _drawing_matrix(
         ),
         (n_pixels, len(mesh.vertices)),
     )
-    # Grazing triangles smear one pixel over many vertices; the photo says little about them.
+    # Grazing triangles smear one pixel over many vertices; the picture says little about them.
     facing = vertex_normals(mesh.vertices, mesh.faces)[face, 2].mean(1)
     trust = np.bincount(pixel, part * np.clip(4.0 * facing, 0.0, 1.0), minlength=n_pixels)
     whole = np.bincount(pixel, minlength=n_pixels) == supersample**2

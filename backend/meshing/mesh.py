@@ -13,7 +13,7 @@ from backend.body.model import PosedBody
 from backend.geometry.frames import FieldToWorld
 from backend.geometry.mesh import ColoredMesh, Mesh, vertex_normals
 from backend.meshing.clean import clean, largest_component
-from backend.meshing.color_fit import FrontPicture, fit_colors
+from backend.meshing.color_fit import FacePicture, fit_back_colors, fit_colors
 from backend.meshing.colors import (
     ColoredField,
     project_to_surface,
@@ -41,7 +41,8 @@ def extract_mesh(
     field_to_world: FieldToWorld,
     *,
     body: PosedBody | None = None,
-    picture: FrontPicture | None = None,
+    front: FacePicture | None = None,
+    back: FacePicture | None = None,
     device: torch.device | str = "cpu",
 ) -> ColoredMesh:
     """The zero level of a field as one watertight, coloured mesh (world frame, metres).
@@ -52,8 +53,9 @@ def extract_mesh(
         field_to_world: where the cube lies in the world.
         body: the person's body in the world; when given, limbs that loose cloth joins are cut apart
             where the T-pose would tear at them.
-        picture: the photo on the cube's front face; when given, colours of what it sees are refined
+        front: the photo on the cube's front face; when given, colours of what it sees are refined
             so that the mesh, drawn from the front, gives its pixels back.
+        back: the same of the cube's back face, where a picture of it is known.
         device: where the field's parameters are.
 
     Raises:
@@ -82,8 +84,10 @@ def extract_mesh(
         walls = gaps.walls(mesh, device)
         mesh = gaps.separator.close(mesh, gaps.half_width)
         colors = fill_colors(mesh, query_colors(field, mesh.vertices, device), walls)
-    if picture is not None:
-        colors = fit_colors(mesh, colors, picture)
+    if front is not None:
+        colors = fit_colors(mesh, colors, front)
+    if back is not None:
+        colors = fit_back_colors(mesh, colors, back)
     return _in_world(mesh, colors, field_to_world)
 
 

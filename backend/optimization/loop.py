@@ -60,7 +60,7 @@ class FitProblem:
     """x0, x1, y0, y1 of the person in field units: where unseen views send their rays."""
     fingerprint: str
     pictures: PictureGuidance | None = None
-    """A diffusion prior, which must see whole pictures; takes turns with no other guidance."""
+    """A diffusion prior, which must see whole pictures; ``guidance`` may go before it."""
 
 
 @dataclass(frozen=True)
@@ -316,6 +316,9 @@ class FieldOptimizer:
             )
         if pictures is not None:
             terms.update(self._distil(step, pictures, asked, view, back.stop))
+            if azimuth is None:
+                skin = SkinPoints.draw(self.field, self.sampler.grid, self._draws)
+                terms["guidance"] = weights.guidance * skin.follow_surface(self.field)
         terms["smooth"] = weights.smooth * self._smoothness(view)
         terms.update(self._field_losses(view))
         return terms
@@ -363,9 +366,7 @@ class FieldOptimizer:
             side = math.isqrt(len(view.opacity) - first)
             picture = picture_of(view, first, asked, side)
             found |= guidance.losses(step, picture, Draws(self.generator, self._draws))
-        terms = {name: weights[name] * value for name, value in found.items()}
-        skin = SkinPoints.draw(self.field, self.sampler.grid, self._draws)
-        return {**terms, "guidance": weights["guidance"] * skin.follow_surface(self.field)}
+        return {name: weights[name] * value for name, value in found.items()}
 
     def _smoothness(self, view: RenderedRays) -> Tensor:
         """Neighbouring pixels of every view, where both meet the person."""

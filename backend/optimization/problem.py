@@ -17,6 +17,7 @@ from backend.geometry.rasterizer import rasterize
 from backend.geometry.resampling import crop_map
 from backend.guidance import make_guidance
 from backend.guidance.memory import GuidanceMemory
+from backend.guidance.mirror import MirrorAnchor
 from backend.guidance.prior import DiffusionPrior
 from backend.guidance.prior_choice import GuidedPerson, make_picture_guidance, prior_missing
 from backend.optimization.initial_shape import InitialShape, grow_to_silhouette
@@ -145,11 +146,13 @@ def build_problem(
     unseen_joints: tuple[str, ...] = (),
     prior: DiffusionPrior | None = None,
     memory: GuidanceMemory | None = None,
+    canonical: Float[np.ndarray, "v 3"] | None = None,
 ) -> FitStart:
     """Assemble everything the loop needs; deterministic.
 
     ``unseen_joints`` names joints whose place in the photo is a guess (outside it, or hidden);
-    ``prior`` is what ref-sds and its kin distil, with as much ``memory`` as it may use.
+    ``prior`` is what ref-sds and its kin distil, with as much ``memory`` as it may use; ``canonical`` are
+    the body vertices' places, which some priors ask for.
     """
     vertices = field_to_world.to_field(body.vertices).astype(np.float32)
     hidden = hidden_limbs(vertices, body, unseen_joints, settings.working_resolution)
@@ -172,7 +175,9 @@ def build_problem(
     trusted = _less_where_loose(normals, start.tightness)
     targets = FrontTargets(maps, trusted, silhouette, resolutions, device)
     guidance = make_guidance(
-        settings.guidance, maps.rgb, maps.mask, maps.face, maps.head, maps.known, device
+        *(settings.guidance, maps.rgb, maps.mask, maps.face, maps.head, maps.known, device),
+        warm_steps(settings),
+        settings.prior.anchor,
     )
     person = (maps.mask > 0.5) | silhouette
     rows, columns = np.nonzero(person)
@@ -194,8 +199,10 @@ def build_problem(
             body=body,
             field_to_world=field_to_world,
             tightness=start.tightness,
+            canonical=canonical,
         )
-        pictures = make_picture_guidance(settings, prior, person_told, device, memory)
+        anchor = guidance if isinstance(guidance, MirrorAnchor) else None
+        pictures = make_picture_guidance(settings, prior, person_told, device, memory, anchor)
     problem = FitProblem(
         pictures=pictures,
         targets=targets,
@@ -205,6 +212,14 @@ def build_problem(
         fingerprint=fingerprint(subject, body, normals, maps, start, crop, settings),
     )
     return FitStart(problem, start.sdf, maps)
+
+
+def warm_steps(settings: GenerateSettings) -> int:
+    """How many steps the mirror baseline goes before a prior."""
+    chosen = settings.prior
+    if not chosen.warm_start or settings.guidance not in ("ref-sds", "ref-sds-global"):
+        return 0
+    return round(chosen.start * settings.optimization.steps)
 
 
 def _less_where_loose(normals: NormalMaps, tightness: Float[np.ndarray, "m m"]) -> NormalMaps:

@@ -120,6 +120,22 @@ def test_refinement_joins_when_the_bank_is_visited_and_is_kept(
     torch.testing.assert_close(other, again)
 
 
+def test_where_the_photo_rules_a_prior_moves_only_what_turns_away(
+    tiny_prior: StableDiffusionPrior, body: tuple[PosedBody, FieldToWorld]
+) -> None:
+    picture = _picture(PictureView(150.0, 0.0, 128))
+    normal = torch.zeros(N, N, 3)
+    normal[:, :32, 2], normal[:, 32:, 2] = 1.0, -1.0
+    for rules in (False, True):
+        guidance = _guidance(tiny_prior, body, photo_rules=rules)
+        seen = replace(picture, normal=normal)
+        (gradient,) = torch.autograd.grad(
+            guidance.losses(20, seen, _draws())["sds"], seen.color, retain_graph=True
+        )
+        assert float(gradient[..., 40:].abs().max()) > 0.0
+        assert (float(gradient[..., :32].abs().max()) == 0.0) == rules
+
+
 def test_the_background_of_a_render_is_no_part_of_the_perceptual_loss(
     tiny_prior: StableDiffusionPrior, body: tuple[PosedBody, FieldToWorld]
 ) -> None:
@@ -230,6 +246,6 @@ def test_the_paper_preset_is_the_papers() -> None:
     assert (paper.gamma, paper.target_regions, paper.hide_face) == (0.3, "bands", False)
     assert (paper.start * 12_000, paper.refine_from) == (600, 0.8)
     assert (paper.refine_steps, paper.refine_last) == (30, 6)
-    ours = preset_settings("standard").prior
+    ours = PriorSettings()
     assert dataclasses.replace(ours, t_max_end=600) != paper
     assert (ours.t_max_end, ours.hide_face) == (300, True)

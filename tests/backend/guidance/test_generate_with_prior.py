@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ellipsoid_people import tiny_network
 
 from backend.cli import main
 from backend.errors import Cancelled
 from backend.events import Event, Step
+from backend.guidance.compact_files import BIAS, INDEX, UNET, write_compact
+from backend.guidance.prior_choice import named_prior
 from backend.pipeline import Estimate, EstimateRequest, GenerateResult, estimate, generate
 from backend.settings import FieldSettings, GenerateSettings, preset_settings
 
@@ -39,8 +42,7 @@ def settings(tiny_folder: Path) -> GenerateSettings:
             draft.optimization, steps=STEPS, rays=512, resolutions=(32, 64), checkpoint_every=4
         ),
         prior=replace(
-            draft.prior,
-            folder=tiny_folder,
+            named_prior(draft.prior, str(tiny_folder)),
             t_max=220,
             t_max_end=210,
             refine_from=0.5,
@@ -134,8 +136,45 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[...,
     return run
 
 
-def test_a_missing_prior_is_one_sentence_with_the_command(refused: Callable[..., str]) -> None:
-    said = " ".join(refused("--guidance", "ref-sds").split())
+@pytest.mark.parametrize(
+    ("name", "at", "told"),
+    [
+        (UNET, -1, "is damaged"),
+        (BIAS, -1, "is damaged"),
+        # The key under which the digests stand.
+        (INDEX, b"sha256", "is damaged"),
+        (UNET, None, "is missing"),
+        (BIAS, None, "is missing"),
+    ],
+)
+def test_a_harmed_compact_prior_is_named_before_the_photo(
+    refused: Callable[..., str], tmp_path: Path, name: str, at: int | bytes | None, told: str
+) -> None:
+    folder = tmp_path / "prior"
+    write_compact(tiny_network(), folder, "a test", {})
+    harmed = folder / name
+    data = bytearray(harmed.read_bytes())
+    if at is None:
+        harmed.unlink()
+    else:
+        data[at if isinstance(at, int) else data.index(at)] ^= 1
+        harmed.write_bytes(data)
+    said = " ".join(refused("--prior", folder).split())
+    assert harmed.name in said
+    assert told in said
+    assert "Install HumanRef again" in said
+
+
+def test_vsd_needs_a_stable_diffusion(refused: Callable[..., str]) -> None:
+    said = " ".join(refused("--guidance", "vsd").split())
+    assert "VSD is not possible with the compact prior" in said
+    assert "--prior" in said
+
+
+def test_the_paper_preset_without_its_prior_says_how_to_fetch_it(
+    refused: Callable[..., str],
+) -> None:
+    said = " ".join(refused("--preset", "paper").split())
     assert "none was named" in said
     assert "hf download stable-diffusion-v1-5/stable-diffusion-v1-5 --revision" in said
 
@@ -150,6 +189,6 @@ def test_priors_that_are_none_are_refused_before_the_photo(
     pickle = tmp_path / "model.ckpt"
     pickle.write_bytes(b"\x80\x04")
     assert "pickle" in refused("--guidance", "ref-sds", "--prior", pickle)
-    assert "--guidance ref-sds" in refused("--prior", tiny_folder)
+    assert "--guidance ref-sds" in refused("--guidance", "none", "--prior", tiny_folder)
     unpinned = refused("--guidance", "vsd", "--prior", "someone/something")
     assert "revision" in unpinned

@@ -6,7 +6,14 @@ import torch
 
 from backend.errors import HumanRefError
 from backend.guidance import GuidedRays, make_guidance
-from backend.guidance.mirror import MirrorGuidance, extend_colors, hide_face
+from backend.guidance.mirror import (
+    MirrorAnchor,
+    MirrorGuidance,
+    NoGuidance,
+    extend_colors,
+    hide_face,
+)
+from backend.guidance.objections import Objections
 
 N = 128
 SKIN, HAIR, CLOTH = (0.8, 0.6, 0.5), (0.1, 0.05, 0.02), (0.2, 0.3, 0.7)
@@ -116,3 +123,64 @@ def test_an_unknown_guidance_is_refused() -> None:
     with pytest.raises(HumanRefError) as error:
         make_guidance("magic", **_person(), device=torch.device("cpu"))
     assert error.value.code == "guidance_unknown"
+
+
+def _rays(guidance: MirrorGuidance, change: float) -> GuidedRays:
+    points = torch.tensor([[0.0, 0.0, -0.1], [0.1, -0.2, -0.1]])
+    normal = torch.tensor([[0.0, 0.0, -1.0]]).expand(2, 3)
+    color = guidance.target(points, normal) + change
+    return GuidedRays(180.0, color, torch.ones(2), points, normal)
+
+
+def test_an_anchor_paints_first_then_keeps_what_nothing_objects_to() -> None:
+    mirror = MirrorGuidance(**_person(), device=torch.device("cpu"))  # type: ignore[arg-type]
+    objections = Objections(torch.device("cpu"))
+    anchor = MirrorAnchor(mirror, steps=10, weight=0.5, objections=objections)
+    generator = torch.Generator().manual_seed(0)
+    assert anchor.azimuth(0, generator) is not None
+    rays = _rays(mirror, 0.6)
+    assert torch.equal(anchor.loss(rays), mirror.loss(rays))
+    assert anchor.azimuth(10, generator) is not None
+    # However far it is: a pattern that has not been painted yet is not given up.
+    torch.testing.assert_close(anchor.loss(rays), 0.5 * mirror.loss(rays))
+    half = torch.full((2,), 0.5)
+    objections.add(rays.points, rays.normal, half, torch.ones(2))
+    torch.testing.assert_close(anchor.loss(rays), 0.25 * mirror.loss(rays))
+    silent = MirrorAnchor(mirror, steps=10, weight=0.0, objections=objections)
+    assert silent.azimuth(10, generator) is None
+
+
+def test_objections_are_of_one_side_and_their_mean() -> None:
+    objections = Objections(torch.device("cpu"))
+    point = torch.tensor([[0.25, -0.5, 0.0]])
+    front, back = torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([[0.0, 0.0, -1.0]])
+    for share in (0.2, 0.6):
+        objections.add(point, back, torch.tensor([share]), torch.ones(1))
+    assert float(objections.at(point, back)) == pytest.approx(0.4, abs=1e-5)
+    assert float(objections.at(point, front)) == 0.0
+    assert float(objections.at(point + 0.2, back)) == 0.0
+    again = Objections(torch.device("cpu"))
+    again.load_state_dict(objections.state_dict(), torch.device("cpu"))
+    assert float(again.at(point, back)) == float(objections.at(point, back))
+
+
+def test_what_is_carried_to_the_back_holds_where_nothing_objects() -> None:
+    mirror = MirrorGuidance(**_person(), device=torch.device("cpu"))  # type: ignore[arg-type]
+    whole = mirror.carried()
+    assert whole.holds.min() == 1.0
+    np.testing.assert_allclose(whole.front[40, 64], SKIN, atol=1e-3)
+    assert np.linalg.norm(whole.back[40, 64] - SKIN) > 0.3
+    objections = Objections(torch.device("cpu"))
+    anchor = MirrorAnchor(mirror, steps=10, weight=0.5, objections=objections)
+    assert anchor.carried().holds.min() == 1.0
+    x, y = _field_xy(80, 90)
+    place, away = torch.tensor([[x, y, 0.0]]), torch.tensor([[0.0, 0.0, -1.0]])
+    objections.add(place, away, torch.tensor([0.75]), torch.ones(1))
+    holds = anchor.carried().holds
+    assert holds[90, 80] == pytest.approx(0.25, abs=1e-5)
+    assert holds[90, 40] == 1.0
+    # Said of the front, it is none of the back's business.
+    objections.add(place, -away, torch.ones(1), torch.ones(1))
+    np.testing.assert_allclose(anchor.carried().holds, holds, atol=1e-6)
+    assert MirrorAnchor(mirror, 10, 0.0, objections).carried().holds.max() == 0.0
+    assert NoGuidance().carried() is None

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from backend.errors import HumanRefError
-from backend.guidance.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
 from backend.guidance.perceptual import PerceptualLoss, choose_perceptual, feature_distance
+from backend.perception.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
 
 PHOTO = Path(__file__).parents[3] / "examples" / "photo.png"
 CPU = torch.device("cpu")

@@ -1,7 +1,9 @@
 """Which views are distilled, and when."""
 
+from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 import torch
 
 from backend.guidance.view_schedule import ViewSchedule
@@ -46,3 +48,11 @@ def test_from_four_fifths_on_the_bank_is_visited_evenly() -> None:
         assert (azimuth, elevation) == PLAN.bank_view(index)
     azimuths = [PLAN.bank_view(index)[0] for index in range(24)]
     assert {round(b - a, 6) for a, b in pairwise(azimuths)} == {15.0}
+
+
+@pytest.mark.parametrize(("bank", "expected"), [(11, 5), (3, 1), (24, None), (0, None)])
+def test_a_ring_of_odd_number_shows_the_back_level(bank: int, expected: int | None) -> None:
+    plan = replace(PLAN, bank=bank)
+    assert plan.view_from_behind() == expected
+    if expected is not None:
+        assert plan.bank_view(expected) == (pytest.approx(180.0), 0.0)

@@ -8,7 +8,7 @@ from backend.geometry.frames import FieldToWorld
 from backend.geometry.mesh import Mesh
 from backend.geometry.rasterizer import interpolate, rasterize
 from backend.meshing.clean import topology
-from backend.meshing.color_fit import FrontPicture
+from backend.meshing.color_fit import FacePicture
 from backend.meshing.colors import project_to_surface, query_colors, seen_from_front
 from backend.meshing.mesh import extract_mesh, preview_mesh
 from backend.meshing.refine import split_edges, unique_edges
@@ -33,12 +33,12 @@ def egg_picture(resolution):
     points = torch.cat([xy, torch.ones(len(xy), 1)], 1)
     rgb = Egg().color(points).clamp(0, 1).numpy().reshape(resolution, resolution, 3)
     radius = (xy * torch.tensor([1.0, 0.7])).norm(dim=1).numpy().reshape(resolution, resolution)
-    return FrontPicture(rgb, (radius < 0.46).astype(np.float32))
+    return FacePicture(rgb, (radius < 0.46).astype(np.float32))
 
 
 def test_a_field_becomes_a_closed_coloured_mesh_in_metres():
     picture = egg_picture(256)
-    mesh = extract_mesh(Egg(), MeshingSettings(96, 12_000), TO_WORLD, picture=picture)
+    mesh = extract_mesh(Egg(), MeshingSettings(96, 12_000), TO_WORLD, front=picture)
     found = topology(mesh.faces)
     assert found.closed_manifold
     assert (found.components, found.handles) == (1, 0)

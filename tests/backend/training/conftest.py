@@ -1,4 +1,4 @@
-"""A small base body and a tiny assets folder in MakeHuman's layout, both made here."""
+"""A small base body, a tiny assets folder in MakeHuman's layout, and a few packed people, all made here."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ellipsoid_people import write_people
 from PIL import Image
 from toy_people import ToyBase, write_garment
 
 from backend.body.model import Region
+from backend.events import ignore_events
+from backend.training.prior_store import PeopleSplit, pack_folders
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +45,13 @@ def toy_assets(toy_base: ToyBase, tmp_path_factory: pytest.TempPathFactory) -> P
     (root / "eyes" / "materials").mkdir()
     Image.fromarray(cloth).save(root / "eyes" / "materials" / "brown_eye.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def people_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_people(tmp_path_factory.mktemp("ellipsoids"), train=2, validation=1)
+
+
+@pytest.fixture(scope="session")
+def packed(people_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> PeopleSplit:
+    return pack_folders([people_folder], tmp_path_factory.mktemp("packed"), ignore_events)
