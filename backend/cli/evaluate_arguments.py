@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from backend.cli.fields import Flag, optional
-from backend.evaluation.methods import MethodName
+from backend.evaluation.methods import Named
 from backend.settings import Device, Preset
 
 
@@ -17,17 +17,17 @@ from backend.settings import Device, Preset
 class Evaluate:
     """Judge methods against subjects whose true shape and colours are known.
 
-    Example: humanref evaluate people -o report --methods standard recon mirror body
+    Example: humanref evaluate people -o report --methods all --preset draft
     """
 
     dataset: Annotated[Positional[Path], arg(name="dataset", metavar="DATASET")]
     """Folder of subjects: each photo.png, views/, mesh.ply and body.json."""
     output: Annotated[Path, arg(aliases=["-o"], metavar="DIR")]
     """report.json, report.md, sheet.png; the same command again goes on where it was stopped."""
-    methods: Annotated[tuple[MethodName, ...], arg(aliases=["--method"])] = ("standard",)
-    """standard: as generate without options; recon, mirror, body: baselines; the others need --prior."""
+    methods: Annotated[tuple[Named, ...], arg(aliases=["--method"])] = ("standard",)
+    """standard: as generate without options; all: with every baseline; ablations: one part left out."""
     prior: Annotated[str | None, optional("FOLDER")] = None
-    """Diffusion model: a folder of Stable Diffusion 1.x, or a downloaded hub id[@commit]."""
+    """Instead of the prior that ships: a folder of Stable Diffusion 1.x or of train-prior, or a hub id."""
     limit: Annotated[int | None, optional("N")] = None
     """Only the first N subjects, by name."""
     preset: Preset = "standard"

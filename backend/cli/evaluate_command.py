@@ -14,7 +14,7 @@ from backend.cli.preflight import check_prior
 from backend.cli.progress import loading, make_progress
 from backend.errors import Cancelled, HumanRefError
 from backend.files import write_whole
-from backend.settings import GenerateSettings, named_prior, preset_settings
+from backend.settings import GenerateSettings, preset_settings
 
 REPORTS = ("report.json", "report.md", "sheet.png")
 # The sheet, and the strip and the numbers of every run.
@@ -37,10 +37,11 @@ def run_evaluate(args: Evaluate) -> dict[str, Any]:
                 from backend.evaluation.report import markdown
                 from backend.evaluation.runner import EvaluationRequest, evaluate
 
-            methods = choose_methods(args.methods, prior_named=args.prior is not None)
+            named = args.prior is not None
+            methods = choose_methods(args.methods, settings, prior_named=named)
             for method in methods:
-                if method.guidance is not None and method.needs_prior:
-                    check_prior(settings.prior, method.guidance)
+                if method.reads_prior(settings):
+                    check_prior(settings.prior, method.settings(settings).guidance)
             request = EvaluationRequest(
                 args.dataset, args.output, methods, settings, args.limit, args.fresh
             )
@@ -77,6 +78,8 @@ def evaluate_settings(args: Evaluate) -> GenerateSettings:
     if args.steps is not None:
         settings = replace(settings, optimization=replace(settings.optimization, steps=args.steps))
     if args.prior is not None:
+        from backend.guidance.prior_choice import named_prior
+
         settings = replace(settings, prior=named_prior(settings.prior, args.prior))
     return settings
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from backend.guidance.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
 from backend.guidance.perceptual import feature_distance
+from backend.perception.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
 
 BANDWIDTH = 0.5
 """h of the contextual distance, as its paper has it."""
@@ -61,6 +62,14 @@ def inside(
     return flat[within] if bool(within.any()) else flat
 
 
+@dataclass(frozen=True)
+class Described:
+    """A picture as the network sees it."""
+
+    features: Sequence[Tensor]
+    alpha: Float[Tensor, "1 1 h w"]
+
+
 class FeatureMetrics:
     """EfficientNet-Lite0's two distances; the network is loaded once.
 
@@ -78,15 +87,25 @@ class FeatureMetrics:
         our_alpha: Float[np.ndarray, "h w"],
         true_alpha: Float[np.ndarray, "h w"],
     ) -> dict[str, float]:
+        """:meth:`compare` of two pictures and their silhouettes."""
+        return self.compare(self.describe(ours, our_alpha), self.describe(truth, true_alpha))
+
+    def describe(
+        self, picture: Float[np.ndarray, "h w 3"], alpha: Float[np.ndarray, "h w"]
+    ) -> Described:
+        """What the network makes of a picture; most of the work, and the truth needs it but once."""
+        with torch.no_grad():
+            return Described(self._network(as_batch(picture)), as_batch(alpha[..., None]))
+
+    def compare(self, ours: Described, truth: Described) -> dict[str, float]:
         """``perceptual`` (Zhang et al. 2018 without learned weights) of whole crops, and
         ``contextual`` of the places inside each one's silhouette."""
+        first, second = ours.features, truth.features
         with torch.no_grad():
-            first, second = self._network(as_batch(ours)), self._network(as_batch(truth))
-        alphas = [as_batch(alpha[..., None]) for alpha in (our_alpha, true_alpha)]
-        return {
-            "perceptual": float(feature_distance(first, second)),
-            "contextual": _mean_contextual(first, second, alphas),
-        }
+            return {
+                "perceptual": float(feature_distance(first, second)),
+                "contextual": _mean_contextual(first, second, [ours.alpha, truth.alpha]),
+            }
 
 
 def _mean_contextual(

@@ -12,9 +12,16 @@ from jaxtyping import Float
 from backend.evaluation.alignment import Similarity, fit_similarity, icp
 from backend.evaluation.dataset import AZIMUTHS, BODY_JOINTS, NORMAL_AZIMUTHS, SIDE, Truth
 from backend.evaluation.drawing import draw, draw_normals, over_grey
-from backend.evaluation.features import FeatureMetrics
+from backend.evaluation.features import Described, FeatureMetrics
 from backend.evaluation.paper_metrics import UNAVAILABLE, PaperMetrics
-from backend.evaluation.pictures import angle_between, foreground_box, psnr, silhouette_iou, ssim
+from backend.evaluation.pictures import (
+    Box,
+    angle_between,
+    foreground_box,
+    psnr,
+    silhouette_iou,
+    ssim,
+)
 from backend.evaluation.predictions import Prediction
 from backend.evaluation.surface import Surface, compare_surfaces, outer_surface
 from backend.geometry.mesh import Mesh
@@ -37,6 +44,29 @@ class Judge:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """What every prediction of one subject is compared with, made once."""
+
+    truth: Truth
+    surface: Surface
+    """:func:`outer_surface` of the truth."""
+    boxes: Mapping[int, Box]
+    """Azimuth -> the box around the truth's silhouette."""
+    described: Mapping[int, Described]
+    """Azimuth -> the truth's crop over middle grey, as the network sees it."""
+
+    @staticmethod
+    def of(judge: Judge, truth: Truth) -> Measure:
+        """Prepare a subject's truth."""
+        boxes = {a: foreground_box(picture[..., 3] > 0.5) for a, picture in truth.colors.items()}
+        described = {
+            a: judge.features.describe(boxes[a].cut(over_grey(p)), boxes[a].cut(p[..., 3]))
+            for a, p in truth.colors.items()
+        }
+        return Measure(truth, outer_surface(truth.mesh), boxes, described)
+
+
+@dataclass(frozen=True)
 class Judgement:
     """Numbers of one run on one subject, and what they were read from."""
 
@@ -48,16 +78,16 @@ class Judgement:
 def judge(
     judge: Judge,
     prediction: Prediction,
-    truth: Truth,
-    true_surface: Surface,
+    measure: Measure,
     photo: Float[np.ndarray, "n n 4"],
 ) -> Judgement:
     """Measure a prediction, aligned by joints alone and by ICP after that.
 
     Args:
-        true_surface: :func:`outer_surface` of the truth.
+        measure: the subject's truth (:meth:`Measure.of`).
         photo: the photo's square crop (:func:`backend.evaluation.predictions.cut_out_photo`).
     """
+    truth, true_surface = measure.truth, measure.surface
     by_joints = _align_joints(prediction, truth)
     vertices = by_joints.points(prediction.mesh.vertices.astype(np.float64))
     surface = outer_surface(Mesh(vertices, prediction.mesh.faces))
@@ -69,7 +99,7 @@ def judge(
         moved = surface if name == "joints" else _moved(surface, step)
         views = _views(prediction, truth, place)
         metrics["aligned"][name] = {
-            "views": _picture_metrics(judge, views, truth),
+            "views": _picture_metrics(judge, views, measure),
             "geometry": {
                 **compare_surfaces(moved, true_surface),
                 "normal_view_error_deg": _normal_views(prediction, truth, place),
@@ -112,19 +142,20 @@ def _views(
 
 
 def _picture_metrics(
-    judge: Judge, views: Mapping[int, Float[np.ndarray, "n n 4"]], truth: Truth
+    judge: Judge, views: Mapping[int, Float[np.ndarray, "n n 4"]], measure: Measure
 ) -> dict[str, Any]:
     """Of each view, and the means of front, sides and back; both pictures lie over middle grey and
     are cut to the box around the truth's silhouette."""
     each: dict[int, dict[str, float]] = {}
     for azimuth, ours in views.items():
-        target = truth.colors[azimuth]
-        box = foreground_box(target[..., 3] > 0.5)
+        target, box = measure.truth.colors[azimuth], measure.boxes[azimuth]
         a, b = box.cut(over_grey(ours)), box.cut(over_grey(target))
         each[azimuth] = {
             "psnr_db": psnr(a, b),
             "ssim": ssim(a, b),
-            **judge.features(a, b, box.cut(ours[..., 3]), box.cut(target[..., 3])),
+            **judge.features.compare(
+                judge.features.describe(a, box.cut(ours[..., 3])), measure.described[azimuth]
+            ),
             # Of whole views: what lies outside the truth's box counts here.
             "silhouette_iou": silhouette_iou(ours[..., 3], target[..., 3]),
         }

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from backend.errors import HumanRefError
 from backend.settings import PRIOR_GUIDANCE, GenerateSettings, Guidance
 
-MethodName = Literal["standard", "recon", "mirror", "body", "ref-sds", "ref-sds-global", "sds"]
+MethodName = Literal[
+    "standard",
+    "recon",
+    "mirror",
+    "body",
+    "ref-sds",
+    "ref-sds-global",
+    "sds",
+    "no-rec",
+    "no-sdf",
+    "no-norm",
+    "no-smooth",
+    "no-perceptual",
+]
+GroupName = Literal["all", "ablations"]
+Named = MethodName | GroupName
 
 
 @dataclass(frozen=True)
@@ -23,15 +38,26 @@ class Method:
     """What colours unseen sides; None leaves the settings' own default."""
     fits: bool = True
     """False: the fitted body itself, no field."""
-
-    @property
-    def needs_prior(self) -> bool:
-        """Whether it distils a diffusion prior."""
-        return self.guidance in PRIOR_GUIDANCE
+    without: tuple[str, ...] = ()
+    """Terms of :class:`backend.settings.LossSettings` whose weight becomes 0."""
 
     def settings(self, base: GenerateSettings) -> GenerateSettings:
         """The settings of its run."""
-        return base if self.guidance is None else replace(base, guidance=self.guidance)
+        chosen = base if self.guidance is None else replace(base, guidance=self.guidance)
+        # A run that never refines has no perceptual term to leave out: it is the same run.
+        prior = chosen.prior
+        refines = prior.refine_from < 1.0 and prior.kept_noises == 0
+        refines = refines and chosen.guidance in PRIOR_GUIDANCE
+        absent = {term: 0.0 for term in self.without if term != "perceptual" or refines}
+        if not absent:
+            return chosen
+        optimization = chosen.optimization
+        losses = replace(optimization.losses, **absent)
+        return replace(chosen, optimization=replace(optimization, losses=losses))
+
+    def reads_prior(self, base: GenerateSettings) -> bool:
+        """Whether its run distils a diffusion prior."""
+        return self.fits and self.settings(base).guidance in PRIOR_GUIDANCE
 
 
 METHODS: tuple[Method, ...] = (
@@ -39,33 +65,50 @@ METHODS: tuple[Method, ...] = (
     Method("recon", "reconstruction only: nothing is asked of unseen sides", "none"),
     Method("mirror", "the photo's colours carried straight to the back, the face hidden", "mirror"),
     Method("body", "the fitted body, coloured straight through by the photo", fits=False),
-    Method("ref-sds", "the paper's Ref-SDS from the named prior", "ref-sds"),
-    Method("ref-sds-global", "the same without regions (Fig. 8)", "ref-sds-global"),
+    Method("ref-sds", "the paper's Ref-SDS", "ref-sds"),
+    Method("ref-sds-global", "Ref-SDS without regions (Fig. 8)", "ref-sds-global"),
     Method("sds", "plain SDS, text only (Fig. 7)", "sds"),
+    Method(
+        "no-rec",
+        "standard without L_rec, the photo's colours and silhouette (Table 1); the finished mesh still "
+        "takes the photo's pixels where the photo sees it",
+        without=("rgb", "iou"),
+    ),
+    Method("no-sdf", "standard without L_SDF (Table 1)", without=("sdf",)),
+    Method("no-norm", "standard without L_norm, front and back (Table 1)", without=("normal",)),
+    Method("no-smooth", "standard without L_smooth (Table 1)", without=("smooth",)),
+    Method(
+        "no-perceptual",
+        "standard without the perceptual loss to refined pictures (Fig. 9)",
+        without=("perceptual",),
+    ),
 )
 assert tuple(method.name for method in METHODS) == get_args(MethodName)
 
+GROUPS: Mapping[Named, tuple[MethodName, ...]] = {
+    "all": ("standard", "recon", "mirror", "body", "sds", "ref-sds-global"),
+    "ablations": ("no-rec", "no-sdf", "no-norm", "no-smooth", "no-perceptual", "ref-sds-global"),
+}
+"""``all`` compares with every baseline; ``ablations`` leaves one part of the method out at a time."""
 
-def choose_methods(names: Sequence[MethodName], *, prior_named: bool) -> tuple[Method, ...]:
-    """The named methods, each once, in the order they were named.
+
+def choose_methods(
+    names: Sequence[Named], settings: GenerateSettings, *, prior_named: bool
+) -> tuple[Method, ...]:
+    """The named methods and the groups' members, each once, in the order they were named.
 
     Raises:
-        HumanRefError: ``methods_empty``; ``prior_missing`` where a method needs a prior and none is
-            named; ``option_conflict`` where one is named and no method reads it.
+        HumanRefError: ``methods_empty``; ``option_conflict`` where a prior is named and no method
+            reads it.
     """
-    table = {method.name: method for method in METHODS}
-    chosen = tuple(table[name] for name in dict.fromkeys(names))
+    table: dict[Named, Method] = {method.name: method for method in METHODS}
+    single: list[Named] = []
+    for name in names:
+        single += GROUPS.get(name, (name,))
+    chosen = tuple(table[name] for name in dict.fromkeys(single))
     if not chosen:
         raise HumanRefError("methods_empty", "No method is named.", "Add --methods standard.")
-    wanting = [method.name for method in chosen if method.needs_prior]
-    if wanting and not prior_named:
-        verb = "needs" if len(wanting) == 1 else "need"
-        raise HumanRefError(
-            "prior_missing",
-            f"{' and '.join(wanting)} {verb} a diffusion model, and none was named.",
-            "Add --prior FOLDER, or leave the method out.",
-        )
-    if prior_named and not wanting:
+    if prior_named and not any(method.reads_prior(settings) for method in chosen):
         raise HumanRefError(
             "option_conflict",
             "--prior is given, but none of the methods asks a prior.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.evaluation.methods import Method
+from backend.evaluation.wins import UNSEEN_METRICS, count_wins, unseen_means
 from backend.run_report import package_versions
 from backend.threads import usable_cores
 
@@ -22,6 +23,8 @@ DEFINITIONS: Mapping[str, str] = {
     "perceptual": "squared distance of unit EfficientNet-Lite0 features, five scales, lower is better",
     "contextual": "contextual distance (Mechrez et al. 2018, h = 0.5) of EfficientNet-Lite0 features "
     "inside the silhouettes, mean of scales 1/4, 1/8 and 1/16, lower is better",
+    "wins": "subjects on which the row's method is better than the column's, of those that both finished; "
+    "mean of the seven views that the photo does not show, after ICP",
     "silhouette_iou": "of whole views, alpha cut at one half",
     "chamfer_cm": "mean of the mean distances both ways between the outer surfaces",
     "point_to_surface_cm": "mean distance from ours to the truth's outer surface",
@@ -72,6 +75,10 @@ def build_report(
     """The content of report.json."""
     names = list(dict.fromkeys(outcome.subject for outcome in outcomes))
     done = [outcome for outcome in outcomes if outcome.metrics is not None]
+    subjects = {
+        name: {o.method: o.metrics for o in done if o.subject == name and o.metrics}
+        for name in names
+    }
     return {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -87,9 +94,8 @@ def build_report(
             }
             for method in methods
         },
-        "subjects": {
-            name: {o.method: o.metrics for o in done if o.subject == name} for name in names
-        },
+        "wins": count_wins(subjects.values(), [method.name for method in methods]),
+        "subjects": subjects,
         "failed": [
             {"subject": o.subject, "method": o.method, "error": o.error}
             for o in outcomes
@@ -138,6 +144,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             for name, m in means.items()
         ]
         text += [*_table(titles, rows), ""]
+    text += _unseen(report)
     for alignment, title in (("joints", "aligned by joints"), ("icp", "after ICP")):
         text += [f"## Surface and body, {title}", ""]
         rows = [
@@ -155,6 +162,38 @@ def markdown(report: Mapping[str, Any]) -> str:
     text += [f"- {name}: {what}" for name, what in report["definitions"].items()]
     text += [f"- {name} is unavailable: {why}" for name, why in report["unavailable"].items()]
     return "\n".join(text) + "\n"
+
+
+_UNSEEN_TITLES = {"perceptual": "perceptual", "contextual": "contextual", "psnr_db": "PSNR"}
+
+
+def _unseen(report: Mapping[str, Any]) -> list[str]:
+    """Means over the views that the photo does not show, and who wins there how often."""
+    methods = list(report["mean"])
+    if len(methods) < 2:
+        return []
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in methods}
+    for subject in report["subjects"].values():
+        for name, metrics in subject.items():
+            found[name].append(unseen_means(metrics))
+    rows = []
+    for name, values in found.items():
+        row = [name]
+        for metric, digits in (("perceptual", 3), ("contextual", 3), ("psnr_db", 2)):
+            mean = [value[metric] for value in values]
+            row.append(f"{math.fsum(mean) / len(mean):.{digits}f}" if mean else "-")
+        rows.append(row)
+    text = ["## Sides and back together, after ICP", ""]
+    text += [*_table(["method", *_UNSEEN_TITLES.values()], rows), ""]
+    for metric in UNSEEN_METRICS:
+        won = report["wins"][metric]
+        text += [f"Subjects won by {_UNSEEN_TITLES[metric]}, row against column:", ""]
+        rows = []
+        for ours in methods:
+            duels = [won[ours].get(other) for other in methods]
+            rows.append([ours, *(f"{d['won']} of {d['of']}" if d else "" for d in duels)])
+        text += [*_table(["", *methods], rows), ""]
+    return text
 
 
 def _said(mean: Mapping[str, Any]) -> str:

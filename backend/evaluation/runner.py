@@ -10,16 +10,15 @@ from typing import Any
 
 from backend.errors import Cancelled, HumanRefError
 from backend.evaluation.costs import StageCosts
-from backend.evaluation.dataset import SIDE, Truth, check_subject, find_subjects, load_truth
+from backend.evaluation.dataset import SIDE, check_subject, find_subjects, load_truth
 from backend.evaluation.features import FeatureMetrics
-from backend.evaluation.judge import Judge, judge
+from backend.evaluation.judge import Judge, Measure, judge
 from backend.evaluation.methods import Method
 from backend.evaluation.paper_metrics import load_paper_metrics
 from backend.evaluation.predictions import cut_out_photo, predict_body, predict_character
 from backend.evaluation.report import Outcome, build_report
 from backend.evaluation.sheet import SheetSubject, sheet, strip
 from backend.evaluation.store import Finished, ResultStore, fingerprint, read_strip, subject_digest
-from backend.evaluation.surface import Surface, outer_surface
 from backend.events import OnEvent, ignore_events
 from backend.export.pictures import write_picture
 from backend.perception.photo import load_photo
@@ -119,12 +118,12 @@ class _Subject:
         self._on_event = on_event
         self._digest = subject_digest(folder)
         self._estimated: tuple[Estimate, StageCosts] | HumanRefError | None = None
-        self._truth: tuple[Truth, Surface] | None = None
+        self._measure: Measure | None = None
 
     def run(self) -> _Done:
         """Every method in turn."""
         done = _Done([], {})
-        # Runs that are one and the same (standard is mirror where no prior ships) are made once.
+        # Runs that are one and the same (standard is ref-sds) are made once.
         same: dict[str, tuple[str, Finished]] = {}
         name = self._folder.name
         for method in self._request.methods:
@@ -151,7 +150,7 @@ class _Subject:
 
     def _compute(self, method: Method, settings: GenerateSettings, key: str) -> Finished:
         estimated, before = self._estimate()
-        truth, surface = self._load_truth()
+        measure = self._load_truth()
         costs = StageCosts(self._on_event)
         if method.fits:
             prediction = predict_character(estimated, settings, costs)
@@ -159,7 +158,7 @@ class _Subject:
             prediction = predict_body(estimated, costs)
         with stage("judging", self._on_event, f"{self._folder.name}: {method.name}"):
             photo = cut_out_photo(estimated, prediction.crop, SIDE)
-            found = judge(self._judges, prediction, truth, surface, photo)
+            found = judge(self._judges, prediction, measure, photo)
             metrics = {
                 **found.metrics,
                 "cost": _cost(before, costs),
@@ -184,12 +183,11 @@ class _Subject:
             raise self._estimated
         return self._estimated
 
-    def _load_truth(self) -> tuple[Truth, Surface]:
-        if self._truth is None:
+    def _load_truth(self) -> Measure:
+        if self._measure is None:
             with stage("truth", self._on_event, self._folder.name):
-                truth = load_truth(self._folder)
-                self._truth = truth, outer_surface(truth.mesh)
-        return self._truth
+                self._measure = Measure.of(self._judges, load_truth(self._folder))
+        return self._measure
 
 
 def _cost(before: StageCosts, after: StageCosts) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from backend.evaluation.dataset import AZIMUTHS, subject_files
 from backend.evaluation.methods import Method
 from backend.export.pictures import write_picture
 from backend.files import write_error, write_whole
+from backend.guidance.compact_files import INDEX, SHIPPED
 from backend.run_report import InputFile, json_types
-from backend.settings import GenerateSettings
+from backend.settings import GenerateSettings, PriorSettings
 
 VERSION = 1
 """Raised whenever a metric changes its meaning: older results are then computed again."""
@@ -50,8 +51,17 @@ def fingerprint(method: Method, settings: GenerateSettings, subject: str) -> str
         "fits": method.fits,
         "settings": json_types(dataclasses.asdict(settings)) if method.fits else None,
         "subject": subject,
+        "prior": _prior(settings.prior) if method.reads_prior(settings) else None,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _prior(settings: PriorSettings) -> str | None:
+    """SHA-256 of the index of a prior in a folder: one that is trained again there is another prior."""
+    index = (settings.folder or SHIPPED) / INDEX
+    if settings.repo is not None or not index.is_file():
+        return None
+    return InputFile.of(index).sha256
 
 
 class ResultStore:

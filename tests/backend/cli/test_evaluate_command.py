@@ -24,8 +24,7 @@ def dataset(tmp_path: Path) -> Path:
     [
         (["--limit", "0"], "option_out_of_range", "--limit 0"),
         (["--steps", "0"], "option_out_of_range", "--steps 0"),
-        (["--methods", "standard", "sds"], "prior_missing", "sds needs a diffusion model"),
-        (["--prior", "here"], "option_conflict", "none of the methods asks a prior"),
+        (["--prior", "here", "--methods", "body"], "option_conflict", "none of the methods asks"),
         (["--methods", "recon"], "dataset_incomplete", "anna lacks views/color_000.png"),
     ],
 )

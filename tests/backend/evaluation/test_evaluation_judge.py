@@ -10,10 +10,9 @@ from scipy.spatial.transform import Rotation
 from backend.evaluation.dataset import SIDE, Truth, load_truth
 from backend.evaluation.drawing import draw
 from backend.evaluation.features import FeatureMetrics
-from backend.evaluation.judge import Judge, Judgement, judge
+from backend.evaluation.judge import Judge, Judgement, Measure, judge
 from backend.evaluation.paper_metrics import UNAVAILABLE, PaperMetrics
 from backend.evaluation.predictions import Prediction
-from backend.evaluation.surface import outer_surface
 from backend.geometry.frames import CropFrame, PhotoCamera
 from backend.geometry.mesh import ColoredMesh
 from shared_protocol.skeleton import JOINT_NAMES
@@ -40,7 +39,7 @@ def predicted(doll: ColoredMesh, truth: Truth) -> Prediction:
 def judged(prediction: Prediction, truth: Truth) -> Judgement:
     photo = draw(prediction.mesh, prediction.skin, prediction.photo_camera(), SIDE)
     found = Judge(FeatureMetrics(), PaperMetrics({}, {"clip_score": "not here"}))
-    return judge(found, prediction, truth, outer_surface(truth.mesh), photo)
+    return judge(found, prediction, Measure.of(found, truth), photo)
 
 
 def test_the_truth_in_another_world_has_no_fault(doll: ColoredMesh, truth: Truth) -> None:

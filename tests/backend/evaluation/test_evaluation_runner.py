@@ -22,11 +22,12 @@ from backend.evaluation.predictions import Prediction
 from backend.evaluation.report import markdown, mean_tree
 from backend.evaluation.runner import EvaluationRequest, evaluate
 from backend.evaluation.store import TILE, read_strip
+from backend.evaluation.wins import UNSEEN_METRICS, count_wins, unseen_means
 from backend.events import StageFinished, StageStarted
 from backend.geometry.frames import CropFrame, PhotoCamera
 from backend.geometry.mesh import ColoredMesh
 from backend.pipeline import Estimate, stage
-from backend.settings import PRIOR_GUIDANCE, GenerateSettings
+from backend.settings import GenerateSettings
 from shared_protocol.skeleton import JOINT_NAMES
 
 
@@ -84,7 +85,7 @@ def calls(doll: ColoredMesh, monkeypatch: pytest.MonkeyPatch) -> Calls:
 def request_two(write_subject: Callable[[Path], Path], tmp_path: Path) -> EvaluationRequest:
     first = write_subject(tmp_path / "people" / "anna")
     shutil.copytree(first, first.with_name("ben"))
-    chosen = choose_methods(("recon",), prior_named=False)
+    chosen = choose_methods(("recon",), GenerateSettings(), prior_named=False)
     return EvaluationRequest(first.parent, tmp_path / "report", chosen, GenerateSettings())
 
 
@@ -124,10 +125,10 @@ def test_an_evaluation_goes_on_where_it_was_stopped(
 def test_equal_runs_are_made_once_and_refusals_are_told(
     calls: Calls, request_two: EvaluationRequest
 ) -> None:
-    assert GenerateSettings().guidance == "mirror"
+    settings = replace(GenerateSettings(), guidance="mirror")
     calls.refuse = "anna"
-    both = choose_methods(("standard", "mirror", "standard"), prior_named=False)
-    report = evaluate(replace(request_two, methods=both))
+    both = choose_methods(("standard", "mirror", "standard"), settings, prior_named=False)
+    report = evaluate(replace(request_two, methods=both, settings=settings))
     assert calls.runs == ["ben mirror"]
     assert report["subjects"]["ben"]["mirror"]["same_run_as"] == "standard"
     assert [(f["subject"], f["method"]) for f in report["failed"]] == [
@@ -137,6 +138,8 @@ def test_equal_runs_are_made_once_and_refusals_are_told(
     page = markdown(report)
     assert "There is nobody in the photo." in page
     assert "| ben | mirror |" in page
+    # One run under two names beats itself nowhere.
+    assert "| standard |  | 0 of 1 |" in page
     assert "unavailable" in page or not report["unavailable"]
     calls.refuse = "ben"
     with pytest.raises(HumanRefError, match="nobody") as told:
@@ -150,18 +153,73 @@ def _only(dataset: Path, name: str) -> Path:
     return other
 
 
-def test_methods_that_need_a_prior_say_so() -> None:
-    needing = [method.name for method in METHODS if method.guidance in PRIOR_GUIDANCE]
-    assert needing == ["ref-sds", "ref-sds-global", "sds"]
-    for name in needing:
-        with pytest.raises(HumanRefError, match=f"{name} needs a diffusion model") as told:
-            choose_methods(("standard", name), prior_named=False)
-        assert told.value.code == "prior_missing"
-        assert choose_methods((name,), prior_named=True)[0].needs_prior
+def test_which_runs_ask_a_prior() -> None:
+    settings = GenerateSettings()
+    readers = {method.name for method in METHODS if method.reads_prior(settings)}
+    assert readers == {method.name for method in METHODS} - {"recon", "mirror", "body"}
+    mirrored = replace(settings, guidance="mirror")
+    readers = {method.name for method in METHODS if method.reads_prior(mirrored)}
+    assert readers == {"ref-sds", "ref-sds-global", "sds"}
     with pytest.raises(HumanRefError, match="none of the methods asks a prior"):
-        choose_methods(("standard",), prior_named=True)
+        choose_methods(("mirror", "body"), settings, prior_named=True)
     with pytest.raises(HumanRefError, match="No method"):
-        choose_methods((), prior_named=False)
+        choose_methods((), settings, prior_named=False)
+
+
+def test_groups_stand_for_their_members_and_nothing_comes_twice() -> None:
+    chosen = choose_methods(("sds", "all"), GenerateSettings(), prior_named=False)
+    assert [method.name for method in chosen] == [
+        "sds",
+        *("standard", "recon", "mirror", "body", "ref-sds-global"),
+    ]
+
+
+def test_an_ablation_takes_one_term_away_and_nothing_else() -> None:
+    prior = replace(GenerateSettings().prior, refine_from=0.8, kept_noises=0)
+    base = replace(GenerateSettings(), prior=prior)
+    gone = {
+        "no-rec": ("rgb", "iou"),
+        "no-sdf": ("sdf",),
+        "no-norm": ("normal",),
+        "no-smooth": ("smooth",),
+        "no-perceptual": ("perceptual",),
+    }
+    (standard,) = choose_methods(("standard",), base, prior_named=False)
+    assert standard.settings(base) == base
+    for method in choose_methods(("ablations",), base, prior_named=False):
+        if method.name not in gone:
+            assert method.name == "ref-sds-global"
+            continue
+        run = method.settings(base)
+        losses = run.optimization.losses
+        assert {n for n, w in vars(losses).items() if w == 0.0} == set(gone[method.name])
+        back = {name: getattr(base.optimization.losses, name) for name in gone[method.name]}
+        whole = replace(run.optimization, losses=replace(losses, **back))
+        assert replace(run, optimization=whole) == base
+    # What never refines loses nothing: it is the same run, and is not made twice.
+    never = replace(base, prior=replace(prior, refine_from=1.0))
+    (bare_run,) = choose_methods(("no-perceptual",), never, prior_named=False)
+    assert bare_run.settings(never) == never
+
+
+def test_wins_are_counted_over_the_unseen_views() -> None:
+    def scored(front: float, behind: float) -> dict[str, Any]:
+        views = {f"{a:03d}": dict.fromkeys(UNSEEN_METRICS, behind) for a in AZIMUTHS if a}
+        views["000"] = dict.fromkeys(UNSEEN_METRICS, front)
+        return {"aligned": {"icp": {"views": {"each": views}}}}
+
+    assert unseen_means(scored(9.0, 0.25))["contextual"] == 0.25
+    subjects = [
+        {"standard": scored(9.0, 1.0), "mirror": scored(0.0, 2.0)},
+        {"standard": scored(0.0, 3.0), "mirror": scored(9.0, 2.0)},
+        {"standard": scored(5.0, 1.0), "mirror": scored(5.0, 5.0)},
+        {"standard": scored(1.0, 1.0)},
+    ]
+    wins = count_wins(subjects, ["standard", "mirror"])
+    assert wins["perceptual"]["standard"] == {"mirror": {"won": 2, "of": 3}}
+    assert wins["perceptual"]["mirror"] == {"standard": {"won": 1, "of": 3}}
+    # More decibels are better.
+    assert wins["psnr_db"]["standard"] == {"mirror": {"won": 1, "of": 3}}
 
 
 def test_means_of_trees() -> None:
