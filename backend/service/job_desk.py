@@ -47,9 +47,8 @@ class JobDesk:
         lane: Lane,
         post: Post,
         viewers: Viewers,
-        guidances: tuple[str, ...],
     ) -> None:
-        self._options, self._dispatcher, self._guidances = options, dispatcher, guidances
+        self._options, self._dispatcher = options, dispatcher
         self._archive, self._disk, self._post, self._viewers = archive, lane, post, viewers
         self._arriving: dict[str, _Arriving] = {}
 
@@ -109,7 +108,7 @@ class JobDesk:
                 "Start it again, then try again.",
                 retryable=True,
             )
-        check_request(request, self._guidances, smplx=self._options.smplx_path is not None)
+        check_request(request, self._options)
         owner = asked.session.owner
         open_jobs = sum(not job.is_over for job in self._jobs_of(owner))
         open_jobs += sum(each.owner == owner for each in self._arriving.values())

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
+from backend.settings import Guidance
 from shared_protocol.limits import Limits
+
+SHIPPED_GUIDANCES: tuple[Guidance, ...] = tuple(
+    name for name in get_args(Guidance) if name != "vsd"
+)
+"""What every installation can do; VSD learns a LoRA of a Stable Diffusion that the user brings."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,9 @@ class ServeOptions:
     smplx_path: Path | None = None
     """The user's licensed SMPL-X file or folder, for jobs with ``body = "smplx"``."""
     prior: str | None = None
-    """Folder or hub id of a diffusion model, for jobs whose guidance distils one."""
+    """Folder or hub id of a diffusion model, in place of the one that ships."""
+    guidances: tuple[Guidance, ...] = SHIPPED_GUIDANCES
+    """What jobs may ask for, the usual one first."""
     max_sessions: int = 64
     max_sessions_of_owner: int = 16
     """Of one owner: the others get in as well."""

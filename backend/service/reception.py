@@ -45,11 +45,10 @@ class Reception:
         post: Post,
         workers: Workers,
         version: str,
-        guidances: tuple[str, ...],
     ) -> None:
         self._options, self._guard, self._sessions = options, guard, sessions
         self._post, self._workers = post, workers
-        self._version, self._guidances = version, guidances
+        self._version = version
         self._memory = total_memory_mb()
 
     def admit(self, arrival: Arrival) -> Asked | None:
@@ -129,6 +128,6 @@ class Reception:
             providers=dict(facts.providers) if facts else {},
             bodies=facts.bodies if facts else (),
             presets=get_args(Preset),
-            guidances=self._guidances,
+            guidances=self._options.guidances,
             ready=self._workers.ready,
         )

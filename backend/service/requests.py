@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
-from backend.settings import MAX_TEXTURE, MIN_TEXTURE
+from backend.service.options import ServeOptions
+from backend.settings import MAX_TEXTURE, MIN_TEXTURE, PRIOR_GUIDANCE
 from shared_protocol.errors import MALFORMED, ProtocolError
 from shared_protocol.messages import BlobRef, Estimate, Submit
 
@@ -31,19 +32,15 @@ def check_job_id(job_id: str) -> None:
         )
 
 
-def check_request(request: JobRequest, guidances: tuple[str, ...], *, smplx: bool) -> None:
-    """Refuse settings that make no sense.
-
-    Args:
-        guidances: what this server has; empty while nobody knows yet (then a worker decides).
-        smplx: whether this server was given the licensed body.
+def check_request(request: JobRequest, options: ServeOptions) -> None:
+    """Refuse settings that make no sense, or that this server cannot follow.
 
     Raises:
-        ProtocolError: ``option_out_of_range``, ``guidance_unknown``, ``smplx_missing``,
-            ``pose_other_body``, ``locked_without_pose``.
+        ProtocolError: ``option_out_of_range``, ``guidance_unknown``, ``prior_missing``,
+            ``smplx_missing``, ``pose_other_body``, ``locked_without_pose``.
     """
     _in_range("height_cm", request.height_cm, *_HEIGHT_CM)
-    if request.body == "smplx" and not smplx:
+    if request.body == "smplx" and options.smplx_path is None:
         raise ProtocolError(
             "smplx_missing",
             "This server was not given the licensed SMPL-X body.",
@@ -65,11 +62,18 @@ def check_request(request: JobRequest, guidances: tuple[str, ...], *, smplx: boo
                 "Send the corrected pose together with the locked joints.",
             )
         return
-    if guidances and request.guidance not in guidances:
+    if request.guidance not in options.guidances:
         raise ProtocolError(
             "guidance_unknown",
             f"This server has no guidance called {request.guidance[:40]!r}.",
-            f"Choose one of: {', '.join(guidances)}.",
+            f"Choose one of: {', '.join(options.guidances)}.",
+        )
+    distils = request.guidance in PRIOR_GUIDANCE
+    if request.preset == "paper" and distils and options.prior is None:
+        raise ProtocolError(
+            "prior_missing",
+            "The paper preset distils Stable Diffusion, and this server was given none.",
+            "Start it with humanref serve --prior FOLDER, or choose another preset or guidance.",
         )
     if request.steps is not None:
         _in_range("steps", request.steps, *_STEPS)

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from importlib import metadata
-from typing import get_args
 
 import zmq
 
@@ -26,7 +25,6 @@ from backend.service.sessions import Line, Sessions
 from backend.service.wire import Arrival, Wire
 from backend.service.worker import MakeRunner
 from backend.service.workers import Workers
-from backend.settings import PRIOR_GUIDANCE, Guidance
 from shared_protocol.connection import Connection
 from shared_protocol.errors import MALFORMED, ProtocolError
 from shared_protocol.messages import Bye, Ping, Pong
@@ -83,19 +81,12 @@ class Server:
         )
         self.dispatcher.workers = self.workers
         self._version = metadata.version("humanref")
-        guidances: tuple[str, ...] = tuple(
-            name
-            for name in get_args(Guidance)
-            if options.prior is not None or name not in PRIOR_GUIDANCE
-        )
         self._reception = Reception(
             *(options, self._guard, self._sessions, self._post, self.workers),
             version=self._version,
-            guidances=guidances,
         )
         self._jobs = JobDesk(
             *(options, self.dispatcher, self._archive, self._disk, self._post, self._viewers),
-            guidances=guidances,
         )
         self._data = DataDesk(self.dispatcher, self._archive, self._disk, self._post, self._viewers)
         self._poller = zmq.Poller()

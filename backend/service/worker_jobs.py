@@ -24,6 +24,7 @@ from backend.pipeline import Estimate, EstimateRequest, GenerateResult, estimate
 from backend.results import Writer, result_files, result_numbers
 from backend.run_report import InputFile, RunRecorder
 from backend.service import documents
+from backend.service.kept_prior import KeptPrior
 from backend.service.observer import JobObserver
 from backend.service.words import plain
 from backend.service.worker import IsStopped, Send
@@ -32,7 +33,6 @@ from backend.settings import (
     PRIOR_GUIDANCE,
     GenerateSettings,
     Guidance,
-    named_prior,
     preset_settings,
 )
 from backend.threads import configure_threads
@@ -60,6 +60,7 @@ class PipelineRunner:
     def __init__(self, lane: LaneName, smplx_path: Path | None, prior: str | None = None) -> None:
         self._lane, self._smplx_path, self._prior = lane, smplx_path, prior
         self._templates: dict[str, bytes] = {}
+        self._kept = KeptPrior()
 
     def warm(self) -> Facts:
         """Load what the first job would wait for."""
@@ -157,6 +158,7 @@ class PipelineRunner:
                 providers=asked.providers,
                 checkpoint=checkpoint,
                 resume=resume,
+                load=self._kept.load,
             )
 
         try:
@@ -202,6 +204,8 @@ def generate_settings(request: Submit, prior: str | None = None) -> GenerateSett
     """The preset with the request's options laid over it, and the server's own ``prior``."""
     settings = preset_settings(request.preset)
     if prior is not None and request.guidance in PRIOR_GUIDANCE:
+        from backend.guidance.prior_choice import named_prior
+
         settings = replace(settings, prior=named_prior(settings.prior, prior))
     options, meshing = settings.optimization, settings.meshing
     options = replace(

@@ -80,6 +80,7 @@ class Session:
         self._supervisor = supervisor
         self._followed: set[str] = set()
         self._list_at = 0.0
+        self._start_pending = False
 
     # -- the line -----------------------------------------------------------------------------------
 
@@ -100,6 +101,8 @@ class Session:
             self._set_link(Link("starting"))
         elif self.link.state not in ("connecting", "connected"):
             self.connect()
+            # A killed backend closes its line some milliseconds before its process has ended.
+            self._start_pending = True
 
     def stop_backend(self) -> None:
         """Ask the local backend that we started to end; unfinished jobs go on at its next start."""
@@ -126,6 +129,7 @@ class Session:
         """Close the line; jobs go on without us. It stays closed until asked for."""
         client, self._client = self._client, None
         self._supervisor.paused = True
+        self._start_pending = False
         if client is not None:
             client.close()
         self._events.clear()
@@ -234,6 +238,7 @@ class Session:
         self._touch()
         if isinstance(event, Connected):
             self._supervisor.attached()
+            self._start_pending = False
             if self.link.state == "refused":
                 self.problem = None
             self._set_link(Link("connected", "", event.welcome))
@@ -317,6 +322,8 @@ class Session:
         if self.link.state == "starting" and (failed := self._supervisor.failure()):
             self._set_link(Link())
             self.report(failed)
+        if self._start_pending and self.link.state == "lost":
+            self._start_what_was_dying()
         if self._client is None and self._supervisor.time_to_attach(self._options):
             try:
                 self.connect()
@@ -325,6 +332,15 @@ class Session:
                     self._set_link(Link())
                     self._supervisor.paused = True
                     self.report(error.problem)
+
+    def _start_what_was_dying(self) -> None:
+        if self._supervisor.alive_elsewhere(self._options()):
+            return
+        self._start_pending = False
+        try:
+            self.start_backend()
+        except ProblemError as error:
+            self.report(error.problem)
 
     def _set_link(self, link: Link) -> None:
         if link != self.link:

@@ -108,6 +108,27 @@ _INTERFACE = {
     "How tall the person is, in centimeters": "Wie groß die Person ist, in Zentimetern",
     "Same seed, same settings, same result": "Gleiche Zahl, gleiche Einstellungen, gleiches Ergebnis",
     "How much work goes into the character": "Wie viel Arbeit in die Figur geht",
+    # Unseen sides.
+    "What imagines the sides that the photo does not show": (
+        "Was sich die Seiten ausdenkt, die das Foto nicht zeigt"
+    ),
+    "A diffusion model looks at the photo and paints what it hides": (
+        "Ein Diffusionsmodell sieht das Foto und malt, was es verbirgt"
+    ),
+    "A fast baseline: the photo's colors go on to the back, without the face": (
+        "Ein schneller Vergleich: die Farben des Fotos gehen auf dem Rücken weiter, ohne das Gesicht"
+    ),
+    "Only what the photo shows": "Nur, was das Foto zeigt",
+    "Ref-SDS, No Regions": "Ref-SDS ohne Regionen",
+    "To compare: any part of the body may look at any part of the photo": (
+        "Zum Vergleich: jeder Körperteil darf jeden Teil des Fotos ansehen"
+    ),
+    "To compare: the diffusion model does not see the photo": (
+        "Zum Vergleich: das Diffusionsmodell sieht das Foto nicht"
+    ),
+    "To compare: not seen either, and a small network learns the renders": (
+        "Zum Vergleich: es sieht das Foto auch nicht, und ein kleines Netz lernt die Bilder der Figur"
+    ),
     # Tooltips of the main buttons.
     "Start the compute backend on this computer, or attach to the one that runs already": (
         "Das Backend auf diesem Rechner starten, oder mit dem laufenden verbinden"

@@ -113,9 +113,10 @@ def request_character(context: bpy.types.Context) -> str:
     """Ask for a character from photo, rig and settings.
 
     Raises:
-        ProblemError: the rig is of another photo, or no backend.
+        ProblemError: the rig is of another photo, the backend lacks the guidance, or no backend.
     """
     scene, settings = context.scene, context.scene.humanref
+    guidance = _guidance(settings)
     photo = RequestedPhoto.of(scene)
     rig = own_rig_of(scene)
     if rig is not None:
@@ -136,7 +137,7 @@ def request_character(context: bpy.types.Context) -> str:
             person=_person(settings),
             body=settings.body,
             preset=settings.preset,
-            guidance=settings.guidance or "mirror",
+            guidance=guidance,
             prompt=settings.prompt,
             seed=settings.seed,
             device=settings.device,
@@ -162,6 +163,17 @@ def _remember(scene: bpy.types.Scene, job: Job, rig_name: str = "") -> None:
 def _person(settings: bpy.types.PropertyGroup) -> int | None:
     # The panel counts from 1, so that 0 can mean "decide yourself"; the wire counts from 0.
     return settings.person - 1 if settings.person else None
+
+
+def _guidance(settings: bpy.types.PropertyGroup) -> str:
+    # Empty where the connected backend's list lacks what was chosen.
+    if not settings.guidance:
+        raise ProblemError(
+            "guidance_unknown",
+            "This backend does not offer what is chosen for unseen sides.",
+            "Choose another under Unseen Sides, or update the backend.",
+        )
+    return str(settings.guidance)
 
 
 def _check_same_photo(rig: bpy.types.Object, photo: RequestedPhoto) -> None:

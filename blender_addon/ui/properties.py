@@ -135,6 +135,7 @@ class HUMANREF_PG_scene(bpy.types.PropertyGroup):
         name="Unseen Sides",
         description="What imagines the sides that the photo does not show",
         items=access.guidance_items,
+        default=access.USUAL_GUIDANCE,
     )
     prompt: StringProperty(
         name="Prompt",

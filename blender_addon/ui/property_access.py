@@ -18,12 +18,25 @@ from ..session.sight import color_views
 from .photo_display import put_photo_up
 
 _POSABLE = ("body", "adopted")
+# The numbers stand in saved files: each keeps its own, and 2 is taken by a name that is no more.
 _KNOWN_GUIDANCES = {
-    "mirror": ("Mirror", "The front's colors continue around the body", 0),
+    "mirror": (
+        "Mirror",
+        "A fast baseline: the photo's colors go on to the back, without the face",
+        0,
+    ),
     "none": ("None", "Only what the photo shows", 1),
-    "compact": ("Compact Prior", "A small network that comes with the backend", 2),
-    "ref-sds": ("Ref-SDS", "A diffusion model of the backend's own paints what the photo hides", 3),
+    "ref-sds": ("Ref-SDS", "A diffusion model looks at the photo and paints what it hides", 3),
+    "ref-sds-global": (
+        "Ref-SDS, No Regions",
+        "To compare: any part of the body may look at any part of the photo",
+        4,
+    ),
+    "sds": ("SDS", "To compare: the diffusion model does not see the photo", 5),
+    "vsd": ("VSD", "To compare: not seen either, and a small network learns the renders", 6),
 }
+USUAL_GUIDANCE = _KNOWN_GUIDANCES["ref-sds"][2]
+"""The default, as the number that is saved."""
 
 
 def is_photo(_group: object, image: bpy.types.Image) -> bool:
@@ -120,14 +133,14 @@ def guidance_items(
 ) -> tuple[tuple[str, str, str, int], ...]:
     """What the connected backend offers, else what every backend has."""
     welcome = current_session().link.welcome
-    return _guidance_items(tuple(welcome.guidances) if welcome else ("mirror", "none"))
+    return _guidance_items(tuple(welcome.guidances) if welcome else ())
 
 
 # Blender keeps no reference to the strings of a dynamic enum: they must live on.
 @lru_cache(maxsize=8)
 def _guidance_items(names: tuple[str, ...]) -> tuple[tuple[str, str, str, int], ...]:
     items = []
-    for index, name in enumerate(names or ("mirror",)):
+    for index, name in enumerate(names or ("ref-sds", "mirror", "none")):
         label, description, number = _KNOWN_GUIDANCES.get(name, (name, "", 100 + index))
         items.append((name, label, description, number))
     return tuple(items)

@@ -181,7 +181,7 @@ class BackendClient:
         person: int | None = None,
         body: Literal["anny", "smplx"] = "anny",
         preset: Literal["draft", "standard", "paper"] = "standard",
-        guidance: str = "mirror",
+        guidance: str = "ref-sds",
         prompt: str = "",
         seed: int = 0,
         device: Literal["auto", "cpu", "cuda"] = "auto",

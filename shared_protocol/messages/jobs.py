@@ -49,7 +49,7 @@ class Submit:
     body: Literal["anny", "smplx"] = "anny"
     preset: Literal["draft", "standard", "paper"] = "standard"
     guidance: str = "mirror"
-    """One of ``welcome.guidances``."""
+    """One of ``welcome.guidances``; the default is that of 1.0 and stays, our clients name one."""
     prompt: str = ""
     """Description of the person; empty has it written by the captioner."""
     seed: int = 0

@@ -48,6 +48,7 @@ class Welcome:
     bodies: tuple[BodyInfo, ...] = ()
     presets: tuple[str, ...] = ()
     guidances: tuple[str, ...] = ()
+    """The backend's usual one first."""
     ready: bool = True
     """Whether a warm worker waits; False in the first seconds after a start."""
 

@@ -67,7 +67,7 @@ def welcome(part: Part, **changed: Any) -> Any:
         "device": "cpu: a test",
         "memory_mb": 2048,
         "providers": {"segmentation": "mediapipe"},
-        "guidances": ("mirror", "none"),
+        "guidances": ("ref-sds", "mirror", "none"),
     }
     return messages.Welcome(**facts | changed)
 
@@ -263,6 +263,28 @@ def test_settings_can_be_kept_under_a_name(part: Part, scene: Any) -> None:
     assert (settings.preset, settings.steps, settings.texture) == ("paper", 77, "4096")
     assert bpy.ops.humanref.add_preset(name="My Game", remove_active=True) == {"FINISHED"}
     assert not kept.exists()
+
+
+def test_unseen_sides_are_the_papers_unless_the_backend_cannot(
+    part: Part, session: Any, scene: Any
+) -> None:
+    link = part("session.link").Link
+    settings = scene.humanref
+    settings.property_unset("guidance")
+    session.link = link("off", "", None)
+    assert settings.guidance == "ref-sds"
+    session.link = link("connected", "", welcome(part))
+    assert settings.guidance == "ref-sds"
+    # What is saved is a number: a list of another order changes nothing.
+    settings.guidance = "none"
+    session.link = link("connected", "", welcome(part, guidances=("none", "ref-sds", "new")))
+    assert settings.guidance == "none"
+    settings.property_unset("guidance")
+    session.link = link("connected", "", welcome(part, guidances=("mirror", "none")))
+    with pytest.raises(part("session.problem").ProblemError) as told:
+        part("ui.job_requests").request_character(bpy.context)
+    assert told.value.problem.code == "guidance_unknown"
+    assert "Unseen Sides" in told.value.problem.hint
 
 
 def test_the_menus_have_their_entries(part: Part) -> None:

@@ -19,7 +19,7 @@ from backend.service.observer import JobObserver, preview_mesh
 from backend.service.worker import describe, names_of
 from backend.service.worker_jobs import generate_settings
 from backend.service.worker_messages import FromWorker, RunJob, Told
-from backend.settings import preset_settings
+from backend.settings import COMPACT_PRIOR, preset_settings
 from shared_protocol.messages import BlobRef, Estimate, Maps, Notice, Progress, Submit
 from shared_protocol.packing import pack_template, unpack_template
 from shared_protocol.skeleton import PARENTS
@@ -79,7 +79,9 @@ def test_pose_survives_the_wire() -> None:
 
 
 def test_settings_of_a_request_are_the_presets_with_its_options() -> None:
-    plain = generate_settings(Submit(photo=BLOB, photo_name="x", preset="draft"))
+    plain = generate_settings(
+        Submit(photo=BLOB, photo_name="x", preset="draft", guidance="ref-sds")
+    )
     assert plain.optimization.checkpoint_every <= 40
     every = preset_settings("draft").optimization.checkpoint_every
     usual = replace(plain.optimization, checkpoint_every=every)
@@ -94,6 +96,7 @@ def test_settings_of_a_request_are_the_presets_with_its_options() -> None:
 
 def test_a_prior_is_the_servers_own() -> None:
     request = Submit(photo=BLOB, photo_name="x", guidance="ref-sds")
+    assert generate_settings(request).prior == COMPACT_PRIOR
     assert generate_settings(request, "some/model@" + "a" * 40).prior.repo == "some/model"
     assert generate_settings(request, "some/model@" + "a" * 40).prior.revision == "a" * 40
     mirror = Submit(photo=BLOB, photo_name="x")

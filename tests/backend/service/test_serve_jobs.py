@@ -164,6 +164,8 @@ def test_job_ids_are_checked(client: RawClient, job_id: str) -> None:
         ({"seed": -1}, "option_out_of_range"),
         ({"prompt": "x" * 2000}, "option_out_of_range"),
         ({"guidance": "magic"}, "guidance_unknown"),
+        ({"guidance": "vsd"}, "guidance_unknown"),
+        ({"guidance": "ref-sds", "preset": "paper"}, "prior_missing"),
         ({"body": "smplx"}, "smplx_missing"),
         ({"pose": evolve(POSE, model="smplx")}, "pose_other_body"),
     ],

@@ -72,7 +72,7 @@ def test_character_survives_the_death_of_its_worker(
     proposed = client.push(PoseProposed, client.estimate(PHOTO)).content
     job = client.submit_photo(
         PHOTO, preset="draft", steps=70, faces=4000, texture=256, pose=proposed.pose,
-        camera=proposed.camera, prompt="a person in blue", photo_name="me.png",
+        camera=proposed.camera, prompt="a person in blue", photo_name="me.png", guidance="ref-sds",
     )  # fmt: skip
     client.send(GrantPreview(), line="data", job_id=job)
     preview = client.receive("data")
@@ -96,4 +96,6 @@ def test_character_survives_the_death_of_its_worker(
     run = json.loads(client.fetch(result.files["run.json"]))
     assert run["inputs"]["photo"]["name"] == "me.png"
     assert run["results"]["caption"] == "a person in blue"
+    assert run["guidance"] == result.guidance
+    assert "prior compact" in result.guidance
     assert str(server.options.data_dir) not in json.dumps(run)

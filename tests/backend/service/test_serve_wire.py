@@ -42,7 +42,8 @@ def test_welcome_says_what_there_is(server: RunningServer) -> None:
     with RawClient(server.connection) as client:
         welcome = client.hello()
         assert welcome.presets == ("draft", "standard", "paper")
-        assert welcome.guidances == ("mirror", "none"), "the others need a prior"
+        # The usual one first; VSD wants a Stable Diffusion.
+        assert welcome.guidances == ("ref-sds", "mirror", "ref-sds-global", "sds", "none")
         assert welcome.memory_mb > 100
         end = time.monotonic() + PATIENCE
         while not client.ask(Ping(), Pong).ready:

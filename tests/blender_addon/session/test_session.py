@@ -1,9 +1,12 @@
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from attrs import evolve
 from humanref_addon.session.backend_process import BackendProcess
 from humanref_addon.session.jobs import Job
 from humanref_addon.session.options import BackendOptions
@@ -344,6 +347,29 @@ def test_start_attaches_to_a_backend_that_runs(world: World) -> None:
     world.session.start_backend()
     assert world.session.link.state == "connecting"
     assert world.client.asked == [("start",)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a script with a first line")
+def test_start_at_one_that_is_just_dying_starts_anew(world: World, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    command = tmp_path / "humanref"
+    command.write_text(f"#!{sys.executable}\nopen({str(started)!r}, 'w').close()\n", "utf-8")
+    command.chmod(0o700)
+    world.options = BackendOptions(connection_file=world.options.file, command=str(command))
+    dying = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    write_connection(world.options.file, evolve(world.connection, pid=dying.pid))
+    world.session.start_backend()
+    assert world.session.link.state == "connecting"
+
+    gone = events.Disconnected(error=Error(code="no_backend", message="gone"), retry_in=0.5)
+    world.tell(gone)
+    assert world.session.link.state == "lost"
+    dying.kill()
+    dying.wait()
+    world.session.tick()
+    assert world.session.link.state == "starting"
+    world.keeper.process._process.wait(20)  # type: ignore[union-attr]
+    assert started.exists()
 
 
 def arrived(world: World, count: int) -> list[str]:

@@ -220,7 +220,7 @@ class FakeBackend:
             limits=self._limits,
             device="cpu",
             memory_mb=1000,
-            guidances=("mirror", "none"),
+            guidances=("ref-sds", "mirror", "none"),
         )
         return reply(message, welcome)
 
