@@ -29,7 +29,7 @@ BLENDER_52 := build/blender-5.2
 .PHONY: help demo quality test test-all lint format bench addon test-blender test-gui clean
 
 help:
-	@echo 'make demo      install into $(VENV), turn examples/photo.png into demo/photo.glb'
+	@echo 'make demo      install into $(VENV), turn examples/photo.png into demo/photo.glb (Ref-SDS, compact prior)'
 	@echo 'make quality   measure the demo result against the photo'
 	@echo 'make test      install the developer tools, run the tests'
 	@echo 'make test-all  the slow tests as well'

@@ -73,6 +73,18 @@ def find_problems(modules: dict[str, str] | None = None) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
+def find_damage() -> tuple[Problem, ...]:
+    """Check the weights of the prior that ships against their digests."""
+    from backend.errors import HumanRefError
+    from backend.guidance import compact_files
+
+    try:
+        compact_files.check_compact(compact_files.SHIPPED)
+    except HumanRefError as error:
+        return (Problem(error.message.removesuffix("."), error.hint),)
+    return ()
+
+
 def _what(module: str, purpose: str, error: Exception) -> str:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return f"{module} ({purpose}) does not load: {reason}"
@@ -88,7 +100,7 @@ def _remedy(module: str, error: Exception) -> str:
 
 def examine() -> DoctorReport:
     """Look at this machine. Stages are listed only when nothing required is broken."""
-    problems = find_problems()
+    problems = find_problems() or find_damage()
     stages = () if problems else _stages()
     machine: dict[str, Any] = {
         "system": platform.platform(),
@@ -153,25 +165,32 @@ def _encoding_row() -> StageRow:
 
 
 def _guidance_rows() -> tuple[StageRow, ...]:
-    from backend.guidance.mirror import MirrorGuidance
+    from backend.guidance.prior_choice import TITLES
     from backend.settings import GenerateSettings
 
-    assert GenerateSettings().guidance == MirrorGuidance.name
-    return (
-        StageRow(
-            "guidance",
-            MirrorGuidance.name,
-            MirrorGuidance.description,
-            "GPL-3.0-or-later (ours)",
-            "--guidance ref-sds --prior FOLDER, with a diffusion prior",
-        ),
-        _prior_row(),
-        _perceptual_row(),
-    )
+    name = GenerateSettings().guidance
+    why = f"{TITLES[name]}: the paper's; --guidance mirror is a faster baseline"
+    guidance = StageRow("guidance", name, why, "GPL-3.0-or-later (ours)")
+    return (guidance, _prior_row(), _larger_prior_row(), _perceptual_row())
 
 
 def _prior_row() -> StageRow:
-    """Stable Diffusion 1.5 for ``--guidance ref-sds``: here, or how to get it."""
+    """The prior that ships: what a run distils when none is named."""
+    from backend.guidance.compact_files import SHIPPED, check_compact
+    from backend.guidance.compact_prior import CompactPrior
+
+    index, _ = check_compact(SHIPPED)
+    return StageRow(
+        "diffusion prior",
+        CompactPrior.name,
+        "ships with humanref",
+        str(index["licence"]),
+        "--prior FOLDER takes one that you trained (humanref train-prior), or Stable Diffusion",
+    )
+
+
+def _larger_prior_row() -> StageRow:
+    """Stable Diffusion 1.5 in its place: here, or how to get it."""
     from backend.errors import HumanRefError
     from backend.guidance.stable_diffusion_files import (
         DEFAULT_REPO,
@@ -180,13 +199,14 @@ def _prior_row() -> StageRow:
         read_licence,
     )
 
+    stage = "larger prior"
     try:
         folder = find_folder(DEFAULT_REPO)
         check_folder(folder)
     except HumanRefError as error:
-        return StageRow("diffusion prior", "none", error.message, "-", error.hint)
-    use = f"--guidance ref-sds --prior {DEFAULT_REPO}"
-    return StageRow("diffusion prior", DEFAULT_REPO, "on this machine", read_licence(folder), use)
+        return StageRow(stage, "none", error.message, "-", error.hint)
+    use = f"--prior {DEFAULT_REPO}, with a graphics card"
+    return StageRow(stage, DEFAULT_REPO, "on this machine", read_licence(folder), use)
 
 
 def _perceptual_row() -> StageRow:
@@ -195,10 +215,13 @@ def _perceptual_row() -> StageRow:
 
     from backend.errors import HumanRefError
     from backend.guidance.perceptual import choose_perceptual
+    from backend.settings import GenerateSettings
 
     try:
         chosen = choose_perceptual("auto", torch.device("cpu"))
     except HumanRefError as error:
         return StageRow("perceptual loss", "none", error.message, "-", error.hint)
     licence = "BSD-2-Clause" if chosen.name.startswith("LPIPS") else "Apache-2.0"
-    return StageRow("perceptual loss", chosen.name, chosen.why, licence)
+    usual = GenerateSettings().prior
+    idle = "" if usual.refine_from < 1.0 else "; without --prior no view is refined"
+    return StageRow("perceptual loss", chosen.name, f"{chosen.why}{idle}", licence)

@@ -26,6 +26,9 @@ from backend.cli.arguments import (
     Keys,
     MakePeople,
     Serve,
+    TrainLifting,
+    TrainNormals,
+    TrainPrior,
     parse,
 )
 from backend.errors import Cancelled, HumanRefError
@@ -70,6 +73,18 @@ def run_command(command: Command) -> dict[str, Any]:
         from backend.cli.evaluate_command import run_evaluate
 
         return run_evaluate(command)
+    if isinstance(command, TrainPrior):
+        from backend.cli.train_prior_command import run_train_prior
+
+        return run_train_prior(command)
+    if isinstance(command, TrainNormals):
+        from backend.cli.train_normals_command import run_train_normals
+
+        return run_train_normals(command)
+    if isinstance(command, TrainLifting):
+        from backend.cli.train_lifting_command import run_train_lifting
+
+        return run_train_lifting(command)
     if isinstance(command, MakePeople):
         from backend.cli.make_people_command import run_make_people
 

@@ -16,7 +16,8 @@ from tyro.conf import Positional, arg
 from backend.cli.evaluate_arguments import Evaluate
 from backend.cli.fields import Flag, optional
 from backend.cli.serve_arguments import Keys, Serve
-from backend.cli.training_arguments import MakePeople
+from backend.cli.train_normals_arguments import TrainNormals
+from backend.cli.training_arguments import MakePeople, TrainLifting, TrainPrior
 from backend.errors import HumanRefError
 from backend.settings import (
     MAX_TEXTURE,
@@ -27,7 +28,6 @@ from backend.settings import (
     Guidance,
     Preset,
     PriorSettings,
-    named_prior,
     preset_settings,
 )
 
@@ -74,7 +74,7 @@ class Providers:
     captioner: Annotated[str, arg(metavar="NAME")] = "auto"
     """Description of the person: template, blip, blip2."""
     normals_provider: Annotated[str, arg(metavar="NAME")] = "auto"
-    """Front and back normal maps: body, marigold."""
+    """Front and back normal maps: compact, body, marigold."""
 
 
 @dataclass(frozen=True)
@@ -104,16 +104,18 @@ class Generate:
     artifacts: Annotated[Path | None, optional("DIR")] = None
     """Also keep the mesh, pose, masks, pictures and run.json in this folder."""
     preset: Preset = "standard"
-    """draft: a quick look; standard: the usual; paper: the paper's schedule (hours on a CPU)."""
+    """draft: a quick look; standard: the usual; paper: the paper's schedule and its prior, which you bring
+    (hours on a CPU)."""
     pose: Annotated[Path | None, optional("FILE")] = None
     """Pose to use: a corrected pose.json, or SMPL-X parameters (.npz, .pkl, .json)."""
     person: Annotated[int | None, optional("N")] = None
     """Which person, counted from the left, 0 first; the largest when left out."""
-    guidance: Guidance = "mirror"
-    """Unseen sides. mirror: a baseline that carries the photo to the back; none: left alone; ref-sds:
-    the paper's, with --prior; ref-sds-global (no regions), sds and vsd (text only): to compare."""
+    guidance: Guidance = "ref-sds"
+    """Unseen sides. ref-sds: the paper's, from a diffusion prior; mirror: a fast baseline that carries the
+    photo to the back; none: left alone; to compare: ref-sds-global (no regions), sds, vsd (photo unseen)."""
     prior: Annotated[str | None, optional("FOLDER")] = None
-    """Diffusion model for ref-sds: a folder of Stable Diffusion 1.x, or a downloaded hub id[@commit]."""
+    """Instead of the prior that ships: a folder of Stable Diffusion 1.x (which the paper preset needs) or
+    of train-prior, or a downloaded hub id[@commit]."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Same seed, same machine, same character."""
     device: Device = "auto"
@@ -177,7 +179,18 @@ class Doctor:
     """Print one JSON object on stdout."""
 
 
-Command = Generate | Estimate | Evaluate | MakePeople | Serve | Keys | Doctor
+Command = (
+    Generate
+    | Estimate
+    | Evaluate
+    | MakePeople
+    | TrainPrior
+    | TrainNormals
+    | TrainLifting
+    | Serve
+    | Keys
+    | Doctor
+)
 
 
 def parse(argv: list[str]) -> Command:
@@ -232,7 +245,7 @@ def prior_settings(args: Generate, preset: PriorSettings) -> PriorSettings:
     """Where the diffusion prior lies; on a server that is the server's own business.
 
     Raises:
-        HumanRefError: ``prior_missing`` or ``option_conflict`` where --guidance and --prior disagree.
+        HumanRefError: ``option_conflict`` where --guidance and --prior disagree.
     """
     if args.guidance not in PRIOR_GUIDANCE:
         if args.prior is None:
@@ -240,7 +253,7 @@ def prior_settings(args: Generate, preset: PriorSettings) -> PriorSettings:
         raise HumanRefError(
             "option_conflict",
             f"--prior is given, but the guidance {args.guidance} asks no prior.",
-            "Add --guidance ref-sds, or leave --prior out.",
+            "Take --guidance ref-sds, or leave --prior out.",
         )
     if args.remote.server is not None:
         if args.prior is None:
@@ -251,9 +264,9 @@ def prior_settings(args: Generate, preset: PriorSettings) -> PriorSettings:
             "Leave --prior out; the server is started with: humanref serve --prior FOLDER",
         )
     if args.prior is None:
-        from backend.guidance.prior_choice import prior_missing
+        return preset
+    from backend.guidance.prior_choice import named_prior
 
-        raise prior_missing()
     return named_prior(preset, args.prior)
 
 

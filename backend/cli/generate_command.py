@@ -42,8 +42,6 @@ def run_generate(args: Generate) -> dict[str, Any]:
     """
     settings = generate_settings(args)
     check_request(args)
-    if settings.guidance in PRIOR_GUIDANCE:
-        check_prior(settings.prior, settings.guidance)
     check_suffix(args.output, CHARACTER_FORMATS, "The output")
     artifacts = {name: args.artifacts / name for name in ARTIFACTS} if args.artifacts else {}
     checkpoint = checkpoint_path(args.output)
@@ -59,6 +57,8 @@ def run_generate(args: Generate) -> dict[str, Any]:
         force=args.force,
         needed_bytes=RESULT_BYTES + checkpoint_bytes(settings),
     )
+    if settings.guidance in PRIOR_GUIDANCE:
+        check_prior(settings.prior, settings.guidance)
     stamp = _stamp(checkpoint)
     try:
         report = _generate(args, settings, artifacts, checkpoint)

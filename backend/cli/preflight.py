@@ -51,13 +51,24 @@ def check_prior(settings: PriorSettings, guidance: Guidance) -> None:
     """Refuse a diffusion model that is absent or of the wrong kind before the photo is looked at.
 
     Raises:
-        HumanRefError: see ``StableDiffusionPrior.load``; ``missing_package``.
+        HumanRefError: see ``CompactPrior.load`` and ``StableDiffusionPrior.load``; ``prior_missing``,
+            ``vsd_unsupported``, ``missing_package``.
     """
+    from backend.guidance.prior_choice import check_named, uses_compact_prior, vsd_unsupported
     from backend.guidance.stable_diffusion_files import check_folder, find_folder
     from backend.perception.hub import require
 
+    check_named(settings)
+    compact = uses_compact_prior(settings)
     if guidance == "vsd":
+        if compact:
+            raise vsd_unsupported("the compact prior")
         require("vsd", "peft")
+    if compact:
+        from backend.guidance.compact_files import SHIPPED, check_compact
+
+        check_compact(settings.folder or SHIPPED)
+        return
     source = settings.folder or settings.repo
     check_folder(find_folder(str(source), settings.revision))
 

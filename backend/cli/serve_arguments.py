@@ -41,7 +41,7 @@ class Serve:
     smplx_model: Annotated[Path | None, optional("PATH")] = None
     """Your licensed SMPLX_NEUTRAL.npz, for jobs that ask for the smplx body."""
     prior: Annotated[str | None, optional("FOLDER")] = None
-    """Diffusion model, for jobs that ask for ref-sds: as for humanref generate."""
+    """Diffusion model instead of the one that ships: as for humanref generate."""
     json: Flag = False
     """Print one JSON object when it stops; what happens meanwhile is in the log."""
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from backend.cli.preflight import check_prior
 from backend.cli.serve_arguments import Serve
 from backend.errors import HumanRefError
 from backend.service.folders import default_data_dir
-from backend.service.options import ServeOptions
+from backend.service.options import SHIPPED_GUIDANCES, ServeOptions
 from backend.service.serve import serve
 from backend.service.worker import JobRunner
 from backend.service.worker_messages import LaneName
-from backend.settings import PriorSettings, named_prior
+from backend.settings import COMPACT_PRIOR, Guidance
 from shared_protocol.connection import Connection, default_connection_path
 
 
@@ -52,8 +53,14 @@ def serve_options(args: Serve) -> ServeOptions:
     Raises:
         HumanRefError: ``option_out_of_range``, ``smplx_missing``; see ``check_prior``.
     """
+    guidances = SHIPPED_GUIDANCES
     if args.prior is not None:
-        check_prior(named_prior(PriorSettings(), args.prior), "ref-sds")
+        from backend.guidance.prior_choice import named_prior, uses_compact_prior
+
+        prior = named_prior(COMPACT_PRIOR, args.prior)
+        check_prior(prior, "ref-sds")
+        if not uses_compact_prior(prior) and find_spec("peft") is not None:
+            guidances = get_args(Guidance)
     for name, value, good in (
         ("--max-jobs", args.max_jobs, args.max_jobs >= 1),
         ("--ttl-days", args.ttl_days, 0 < args.ttl_days <= 3650),
@@ -86,4 +93,5 @@ def serve_options(args: Serve) -> ServeOptions:
         idle_exit_minutes=args.idle_exit,
         smplx_path=args.smplx_model.absolute() if args.smplx_model else None,
         prior=args.prior,
+        guidances=guidances,
     )

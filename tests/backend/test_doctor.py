@@ -1,21 +1,27 @@
 """What the doctor finds is what would run, and what is broken is named with a remedy."""
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from backend import doctor
 from backend.cli import main
 from backend.devices import choose_device
-from backend.doctor import REQUIRED_MODULES, examine, find_problems
+from backend.doctor import REQUIRED_MODULES, examine, find_damage, find_problems
 from backend.field.encodings import make_encoding
 from backend.field.encodings.grid import HashGridLayout
+from backend.guidance import compact_files
+from backend.guidance.prior_choice import load_prior
+from backend.guidance.stable_diffusion_files import DEFAULT_REPO
 from backend.perception.providers import provider_report
-from backend.settings import FieldSettings
+from backend.settings import FieldSettings, GenerateSettings
 
 STAGES = ["landmarks", "segmentation", "parsing", "caption", "normals", "body"]
-STAGES += ["hash encoding", "guidance", "diffusion prior", "perceptual loss"]
+STAGES += ["hash encoding", "guidance", "diffusion prior", "larger prior", "perceptual loss"]
 
 
 def test_every_stage_is_listed_with_what_would_run_it() -> None:
@@ -30,7 +36,12 @@ def test_every_stage_is_listed_with_what_would_run_it() -> None:
     device = str(choose_device("auto").device)
     encoding, why = make_encoding(settings.encoding, HashGridLayout.from_settings(settings), device)
     assert (rows["hash encoding"].provider, rows["hash encoding"].why) == (encoding.name, why)
-    assert "not Ref-SDS" in rows["guidance"].why
+    assert rows["guidance"].provider == GenerateSettings().guidance == "ref-sds"
+    assert "Ref-SDS" in rows["guidance"].why
+    prior = load_prior(GenerateSettings().prior, torch.device("cpu"))
+    row = rows["diffusion prior"]
+    assert (row.provider, row.licence) == (prior.name, prior.licence)
+    assert DEFAULT_REPO in rows["larger prior"].provider + rows["larger prior"].improve
     assert report.machine["device"].startswith(device)
 
 
@@ -71,6 +82,23 @@ def test_with_a_broken_part_no_stage_is_claimed_and_the_command_fails(
     out, err = capsys.readouterr()
     assert json.loads(out)["error"]["code"] == "installation_broken"
     assert "mcubes (meshing)" in err
+
+
+def test_a_damaged_prior_breaks_the_installation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    shutil.copytree(compact_files.SHIPPED, tmp_path / "prior")
+    bias = tmp_path / "prior" / compact_files.BIAS
+    monkeypatch.setattr(compact_files, "SHIPPED", tmp_path / "prior")
+    assert find_damage() == ()
+    data = bytearray(bias.read_bytes())
+    data[-1] ^= 1
+    bias.write_bytes(data)
+    assert main(["doctor"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert bias.name in said
+    assert "damaged" in said
+    assert "--prior" in said
 
 
 def test_the_command_prints_every_stage_for_people_and_for_programs(

@@ -1,12 +1,13 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backend.cli.arguments import Estimate, Generate, generate_settings, parse
 from backend.errors import HumanRefError
-from backend.settings import PriorSettings, preset_settings
+from backend.settings import COMPACT_PRIOR, PriorSettings, preset_settings
 
 
 def test_every_option_of_generate_reaches_its_place() -> None:
@@ -48,6 +49,7 @@ def test_defaults_are_the_standard_preset() -> None:
     command = parse(["generate", "me.jpg", "-o", "me.glb"])
     assert isinstance(command, Generate)
     assert generate_settings(command) == preset_settings("standard")
+    assert generate_settings(command).guidance == "ref-sds"
     estimate = parse(["estimate", "me.jpg", "-o", "pose.json", "--overlay", "pose.png"])
     assert isinstance(estimate, Estimate)
     assert estimate.overlay == Path("pose.png")
@@ -116,10 +118,12 @@ def test_a_prior_is_named_only_with_what_distils_it(tmp_path: Path) -> None:
     assert prior(f"--guidance ref-sds --prior {tmp_path}").folder == tmp_path
     named = prior(f"--guidance vsd --prior a/b@{'0' * 40}")
     assert (named.folder, named.repo, named.revision) == (None, "a/b", "0" * 40)
+    # What was chosen for the prior that ships says nothing about another one.
+    assert replace(named, repo=None, revision=None) == PriorSettings()
     assert prior("--guidance sds --server here.json") == preset_settings("standard").prior
+    assert prior("--preset draft") == COMPACT_PRIOR
     for words, code in (
-        ("--guidance ref-sds", "prior_missing"),
-        ("--prior a/b", "option_conflict"),
+        ("--guidance mirror --prior a/b", "option_conflict"),
         ("--guidance sds --prior a/b --server here.json", "option_conflict"),
     ):
         with pytest.raises(HumanRefError) as error:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 SHORT = ("--preset", "draft", "--steps", "20", "--faces", "4000", "--device", "cpu")
+QUICK = (*SHORT, "--guidance", "mirror")
 
 
 def listing(folder: Path) -> list[str]:
@@ -30,7 +31,7 @@ def test_a_character_and_everything_kept_beside_it(
     assert ended.code == 0, ended.err
     assert "\x1b" not in ended.out + ended.err
     assert str(out) in ended.out
-    assert "not Ref-SDS" in ended.out
+    assert "Ref-SDS with region-aware attention; prior compact" in ended.out
     assert "optimization: 20/20" in ended.err
     names = ["mask.png", "mesh.ply", "overlay.png", "pose.json"]
     names += ["regions.png", "run.json", "turntable.png"]
@@ -39,7 +40,11 @@ def test_a_character_and_everything_kept_beside_it(
     assert out.read_bytes()[:4] == b"glTF"
 
     run = json.loads((kept / "run.json").read_text())
-    assert "not Ref-SDS" in run["guidance"]
+    assert run["guidance"].startswith(
+        "Ref-SDS with region-aware attention; prior compact (licence: "
+    )
+    assert run["settings"]["guidance"] == "ref-sds"
+    assert run["losses"]["sds"] > 0
     assert run["settings"]["optimization"]["steps"] == 20
     assert {"segmentation", "landmarks", "fitting", "optimization", "meshing"} <= set(run["stages"])
     # No time goes unaccounted for.
@@ -56,7 +61,7 @@ def test_a_character_and_everything_kept_beside_it(
     assert np.asarray(mask).max() == 255
     # What was written is understood when it is brought back.
     again = humanref(
-        *("generate", portrait, "-o", tmp_path / "b.ply", *SHORT, "--json"),
+        *("generate", portrait, "-o", tmp_path / "b.ply", *QUICK, "--json"),
         *("--mask", kept / "mask.png", "--regions", kept / "regions.png"),
         *("--pose", kept / "pose.json"),
     )
@@ -64,6 +69,7 @@ def test_a_character_and_everything_kept_beside_it(
     result = json.loads(again.out)
     assert Path(result["files"]["character"]) == tmp_path / "b.ply"
     assert set(result["run"]["inputs"]) == {"photo", "mask", "regions", "pose"}
+    assert "not Ref-SDS" in result["run"]["guidance"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX signal to a child process")
@@ -71,7 +77,7 @@ def test_ctrl_c_keeps_a_checkpoint_that_resume_continues_from(
     portrait: Path, tmp_path: Path, humanref: Callable
 ) -> None:
     out = tmp_path / "new" / "a.glb"
-    words = ["generate", str(portrait), "-o", str(out), *SHORT, "--steps", "80"]
+    words = ["generate", str(portrait), "-o", str(out), *QUICK, "--steps", "80"]
     child = subprocess.Popen(
         [sys.executable, "-m", "backend.cli", *words],
         stdout=subprocess.PIPE,

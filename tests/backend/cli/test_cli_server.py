@@ -48,6 +48,7 @@ def test_generate_writes_what_the_server_made(
     request = job.request
     assert isinstance(request, Submit)
     assert (request.preset, request.seed, request.faces) == ("draft", 3, 5000)
+    assert request.guidance == "ref-sds"
     assert (request.prompt, request.height_cm) == ("a person", 160.0)
     assert request.maps.mask == request.photo
     assert (folder / "me.glb").read_bytes() == b"glb" * 1_000_000
