@@ -1,5 +1,6 @@
 """Shapes and dtypes of every annotated array are checked at run time in the tests."""
 
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -9,6 +10,9 @@ from jaxtyping import install_import_hook
 from backend.threads import calm_thread_pools
 
 calm_thread_pools()
+# A shell's background jobs ignore SIGINT, and so would the programs that tests stop with it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 install_import_hook(["backend"], "beartype.beartype")
 
 
