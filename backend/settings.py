@@ -169,6 +169,8 @@ class PriorSettings:
     kept_noises: int = 0
     """Ref-SDS towards the mean of so many predictions, kept for ``bank_refresh`` steps for each of
     ``bank_views`` views; 0: one prediction in each step, forgotten after it, as in the paper."""
+    kept_passes: int = 1
+    """Kept predictions are made so many times in a row, each from the render as the one before corrects it."""
     tolerance: float = 0.0
     """Kept predictions leave the photo's texture alone where mean colours differ by much less; 0: never."""
     photo_rules: bool = False
@@ -205,7 +207,8 @@ COMPACT_PRIOR = PriorSettings(
     warm_start=True,
     anchor=1.0,
     every=2,
-    kept_noises=8,
+    kept_noises=4,
+    kept_passes=2,
     tolerance=0.2,
     hide_face=False,
     reference_noise="clean",

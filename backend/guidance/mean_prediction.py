@@ -147,6 +147,8 @@ class KeptDistillation:
         tolerance: see :func:`objection`.
         anchor: the photo's texture carried round the body, which is told of objections; without it
             predictions are compared with the render itself.
+        passes: how often a picture is predicted, each time from the one that the objections so far have
+            corrected: shown a print on the back once more, paler, a prior takes the rest away.
     """
 
     def __init__(
@@ -157,10 +159,11 @@ class KeptDistillation:
         background: float,
         tolerance: float = 0.0,
         anchor: MirrorAnchor | None = None,
+        passes: int = 1,
     ) -> None:
         self._prediction, self._bank = prediction, bank
         self._strength, self._background = strength, background
-        self._tolerance, self._anchor = tolerance, anchor
+        self._tolerance, self._anchor, self._passes = tolerance, anchor, passes
 
     def loss(
         self, step: int, picture: GuidedPicture, view: SeenView, progress: float, draws: Draws
@@ -197,16 +200,21 @@ class KeptDistillation:
     ) -> Float[Tensor, "1 4 n n"]:
         """The prediction, and how far it is to be followed."""
         side = render.shape[-1]
-        found = resized(self._prediction.refine(render, view, draws, progress), (side, side))
         person = picture.opacity.detach()
-        if self._anchor is None:
-            return torch.cat([found, objection(render, found, person, self._tolerance)], 1)
         points = picture.points.reshape(-1, 3)
         normal = functional.normalize(picture.normal.detach().reshape(-1, 3), dim=-1)
-        texture = self._anchor.mirror.target(points, normal).T.reshape(1, 3, side, side)
-        carried = texture * person + self._background * (1.0 - person)
-        share = objection(carried, found, person, self._tolerance)
-        self._anchor.objections.add(points, normal, share.flatten(), person.flatten())
+        carried = render
+        if self._anchor is not None:
+            texture = self._anchor.mirror.target(points, normal).T.reshape(1, 3, side, side)
+            carried = texture * person + self._background * (1.0 - person)
+        found = start = render
+        share = torch.zeros_like(render[:, :1])
+        for _ in range(self._passes):
+            found = resized(self._prediction.refine(start, view, draws, progress), (side, side))
+            share = objection(carried, found, person, self._tolerance)
+            start = start + (found - start) * share
+        if self._anchor is not None:
+            self._anchor.objections.add(points, normal, share.flatten(), person.flatten())
         return torch.cat([found, share], 1)
 
     def painted(self, index: int) -> PaintedView | None:

@@ -210,8 +210,10 @@ def make_picture_guidance(
             REFERENCE_BACKGROUND,
             settings.tolerance,
             anchor,
+            settings.kept_passes,
         )
-        told = f"mean of {settings.kept_noises} predictions a view, kept for a while"
+        told = f"mean of {settings.kept_noises} predictions a view, "
+        told += f"{settings.kept_passes} times, kept for a while"
     else:
         distillation = ScoreDistillation(prior, method, timesteps, settings.strength)
     if settings.kept_noises == 0 and settings.bank_views > 0 and settings.refine_from < 1.0:

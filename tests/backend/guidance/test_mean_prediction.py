@@ -188,6 +188,29 @@ def test_a_kept_picture_is_made_once_and_pulls_on_the_person_alone() -> None:
         method.loss(110, _picture(None), _view(), 0.0, _draws())
 
 
+class _Halver(_Painter):
+    """A prior that believes half of what it sees: clean pictures are halfway to black."""
+
+    def noise(self, noisy: Tensor, t: int, view: Any, noise: Tensor, generator: Any) -> Tensor:
+        self.asked += 1
+        a = self.alphas_cumprod[t : t + 1]
+        seen = (noisy - (1 - a).sqrt() * noise) / a.sqrt()
+        clean = (seen - 1.0) / 2.0
+        return noise_from_prediction(clean, noisy, a, PredictionType.X0)
+
+
+def test_a_second_pass_starts_from_what_the_first_corrected() -> None:
+    for passes, expected in ((1, 0.4), (2, 0.2), (3, 0.1)):
+        halver = _Halver(0.0)
+        bank = ViewBank(4, 10)
+        method = KeptDistillation(_prediction(halver, 2), bank, 1.0, 0.5, passes=passes)
+        method.loss(3, _picture(1, tone=0.8), _view(), 0.0, _draws())
+        assert halver.asked == 2 * passes
+        painted = method.painted(1)
+        assert painted is not None
+        assert painted.rgb[8, 8] == pytest.approx(expected, abs=0.01)
+
+
 def test_the_newest_picture_of_a_view_is_told_however_old() -> None:
     method = KeptDistillation(_prediction(_Painter(0.2), 2), ViewBank(4, 10), 1.0, 0.5)
     assert method.painted(1) is None
