@@ -170,7 +170,7 @@ class PriorSettings:
     """Ref-SDS towards the mean of so many predictions, kept for ``bank_refresh`` steps for each of
     ``bank_views`` views; 0: one prediction in each step, forgotten after it, as in the paper."""
     kept_passes: int = 1
-    """Kept predictions are made so many times in a row, each from the render as the one before corrects it."""
+    """Kept predictions are made so many times in a row, each from what the one before corrected."""
     tolerance: float = 0.0
     """Kept predictions leave the photo's texture alone where mean colours differ by much less; 0: never."""
     photo_rules: bool = False
