@@ -148,7 +148,7 @@ class KeptDistillation:
         anchor: the photo's texture carried round the body, which is told of objections; without it
             predictions are compared with the render itself.
         passes: how often a picture is predicted, each time from the one that the objections so far have
-            corrected: shown a print on the back once more, paler, a prior takes the rest away.
+            corrected: shown a print on the back once more, paler, a prior takes more of it away.
     """
 
     def __init__(
