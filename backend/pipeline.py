@@ -39,9 +39,11 @@ from backend.guidance.protocol import CarriedPhoto, PaintedView
 from backend.guidance.stable_diffusion import default_dtype
 from backend.guidance.stable_diffusion_files import check_folder, find_folder
 from backend.meshing.color_fit import FacePicture
+from backend.meshing.flanks import NEAR, SIDES, paint_flanks
 from backend.meshing.mesh import extract_mesh, preview_mesh
 from backend.meshing.photo_view import PhotoView
 from backend.meshing.side_colors import settle_sides
+from backend.meshing.side_picture import SidePicture
 from backend.meshing.texture import bake_texture
 from backend.optimization.loop import FieldOptimizer, FitSummary
 from backend.optimization.memory_tiers import PriorUse, plan_memory
@@ -251,7 +253,7 @@ def generate(
         summary = loop.run(resume=resume)
     with stage("meshing", on_event):
         pictures = start.problem.pictures
-        painted = None if pictures is None else pictures.painted_back()
+        painted = None if pictures is None else pictures.painted(180.0)
         front, back = _face_pictures(start.maps, start.problem.guidance.carried(), painted)
         surface = RenderedSurface(human)
         mesh = extract_mesh(
@@ -270,7 +272,11 @@ def generate(
         character, place = scale_to_height(rig(mesh, body), settings.height_cm / 100.0)
     if settings.meshing.texture:
         with stage("texture", on_event):
-            baked = bake_texture(mesh, settings.meshing.texture, view)
+            flanks: tuple[SidePicture, ...] = ()
+            if pictures is not None:
+                sides = [pictures.painted(azimuth, NEAR) for azimuth in SIDES]
+                flanks = paint_flanks(mesh, front, view, field_to_world, body, sides, settings.seed)
+            baked = bake_texture(mesh, settings.meshing.texture, view, flanks)
             character = replace(character, uv=baked.uv, texture=baked.image)
     told = {
         "normals": f"{normals.provider}: {why_normals}",

@@ -105,12 +105,12 @@ class PriorGuidance:
             )
         return found
 
-    def painted_back(self) -> PaintedView | None:
-        """The kept mean prediction from behind, where the ring has such a view."""
-        index = self._schedule.view_from_behind()
+    def painted(self, azimuth: float, within: float = 0.0) -> PaintedView | None:
+        """The kept mean prediction of the ring's nearest level view."""
+        index = self._schedule.level_view(azimuth, within)
         if index is None or not isinstance(self._distillation, KeptDistillation):
             return None
-        return self._distillation.painted(index)
+        return self._distillation.painted(index, self._schedule.bank_view(index)[0])
 
     def _distilled(self, step: int, picture: GuidedPicture, seen: SeenView, draws: Draws) -> Tensor:
         progress, method = self._schedule.progress(step), self._distillation

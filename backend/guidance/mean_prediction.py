@@ -217,13 +217,13 @@ class KeptDistillation:
             self._anchor.objections.add(points, normal, share.flatten(), person.flatten())
         return torch.cat([found, share], 1)
 
-    def painted(self, index: int) -> PaintedView | None:
-        """The newest kept picture of a view of the ring."""
+    def painted(self, index: int, azimuth: float) -> PaintedView | None:
+        """The newest kept picture of a level view of the ring, which is seen from ``azimuth`` degrees."""
         kept = self._bank.newest(index)
         if kept is None:
             return None
         rgb, share = kept[0, :3].permute(1, 2, 0).cpu().numpy(), kept[0, 3].cpu().numpy()
-        return PaintedView(rgb, share)
+        return PaintedView(azimuth, rgb, share)
 
     def state_dict(self) -> dict[str, Any]:
         """The kept pictures, and what the anchor was told."""

@@ -41,6 +41,8 @@ class CarriedPhoto:
 class PaintedView:
     """What a prior has painted of one view of the field's cube, row 0 on top."""
 
+    azimuth: float
+    """Degrees; the view is level."""
     rgb: Float[np.ndarray, "n n 3"]
     share: Float[np.ndarray, "n n"]
     """How far it is to be followed, 0 to 1; 0 off the person."""
@@ -124,8 +126,9 @@ class PictureGuidance(Protocol):
     ) -> dict[str, Float[Tensor, ""]]:
         """Unweighted losses of the view of this step."""
 
-    def painted_back(self) -> PaintedView | None:
-        """What was last painted of the view from exactly behind; None where nothing is kept of it."""
+    def painted(self, azimuth: float, within: float = 0.0) -> PaintedView | None:
+        """What was last painted of a level view at most ``within`` degrees from an azimuth, the nearest
+        there is; None where nothing is kept of it."""
 
     def state_dict(self) -> dict[str, Any]:
         """All that later steps depend on (tensors, numbers, dictionaries), as of the last step."""

@@ -55,13 +55,17 @@ class ViewSchedule:
         free = 360.0 - 2.0 * self.front_free
         return self.front_free + around * free, (2.0 * tilt - 1.0) * self.elevation, None
 
-    def view_from_behind(self) -> int | None:
-        """The view of the bank that shows exactly the back, level; None where there is none."""
-        for index in range(self.bank):
-            azimuth, elevation = self.bank_view(index)
-            if abs(azimuth - 180.0) < 1e-6 and elevation == 0.0:
-                return index
-        return None
+    def level_view(self, azimuth: float, within: float = 0.0) -> int | None:
+        """The bank's level view nearest to an azimuth, at most ``within`` degrees from it; None where there
+        is none."""
+        found = [
+            (abs((angle - azimuth + 180.0) % 360.0 - 180.0), index)
+            for index in range(self.bank)
+            for angle, elevation in [self.bank_view(index)]
+            if elevation == 0.0
+        ]
+        away, index = min(found, default=(360.0, 0))
+        return index if away <= within + 1e-6 else None
 
     def bank_view(self, index: int) -> tuple[float, float]:
         """Evenly around the person, in turn level, from above and from below by half the range; the

@@ -15,9 +15,6 @@ from backend.geometry.resampling import crop_map, sample
 
 # A body that reaches far beyond a small photo must not ask for a picture larger than this.
 _LARGEST = 2048
-# Photo pixels from an outline (the person's, or one limb's before another) at which its colours begin
-# to be the surface's own, and at which they surely are.
-_MIXED, _OWN = 1.5, 5.5
 
 
 @dataclass(frozen=True)
@@ -38,14 +35,21 @@ class Ramp:
     begin: float
     whole: float
 
-    def __call__(self, value: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    def __call__(self, value: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
         """Trust at values."""
         step = np.clip((value - self.begin) / (self.whole - self.begin), 0.0, 1.0)
         trust: np.ndarray = step * step * (3.0 - 2.0 * step)
         return trust
 
+    def times(self, unit: float) -> Ramp:
+        """The same in units so long."""
+        return Ramp(self.begin * unit, self.whole * unit)
+
 
 _FACING = Ramp(0.2, 0.5)
+# Photo pixels from an outline (the person's, or one limb's before another) at which its colours begin
+# to be the surface's own, and at which they surely are.
+_OUTLINE = Ramp(1.5, 5.5)
 # Pixels a pixel: a surface that the camera grazes, or the edge of a limb before another.
 _STEEP = 6.0
 
@@ -150,7 +154,7 @@ class PhotoColors:
         """
         camera = self._view.camera
         photo_pixel = 1.0 / camera.pixels_per_metre
-        outline = Ramp(_MIXED * photo_pixel, _OWN * photo_pixel)
+        outline = _OUTLINE.times(photo_pixel)
         trust = self._surface.trust(points, normals, _FACING, outline)
         colors = np.zeros((len(points), 3), np.float32)
         use = trust > 0

@@ -22,8 +22,8 @@ from backend.meshing.photo_view import PhotoView, Ramp, SeenSurface
 
 # The photo is believed almost up to the outline: a front view must stay as sharp as it was fitted. What
 # guidance paints on the back counts for less. Distances in pixels of the fit.
-_FRONT_FACING, _FRONT_OUTLINE = Ramp(0.01, 0.1), (0.0, 1.0)
-_BACK_FACING, _BACK_OUTLINE = Ramp(0.02, 0.2), (1.0, 3.0)
+_FRONT_FACING, _FRONT_OUTLINE = Ramp(0.01, 0.1), Ramp(0.0, 1.0)
+_BACK_FACING, _BACK_OUTLINE = Ramp(0.02, 0.2), Ramp(1.0, 3.0)
 # Share of the flow that goes along the body; contrast at which a seam stops three fifths of it; the
 # least that crosses any seam, so that a dark patch surrounded by seams is washed out as well.
 _ALONG, _SEAM, _LEAK = 0.03, 0.08, 0.02
@@ -41,7 +41,7 @@ def settle_sides(mesh: ColoredMesh, view: PhotoView, pixel: float) -> ColoredMes
         mesh: in the world frame of ``view``'s camera.
         pixel: of the pictures that the colours were fitted to, metres.
     """
-    trust = np.maximum(_front_trust(mesh, view, pixel), _back_trust(mesh, pixel))
+    trust = trust_of_views(mesh, view, pixel, _FRONT_FACING, _BACK_FACING)
     free = trust < 1.0
     flow = _flow(mesh, trust)
     # Half trust holds as firmly as a neighbour pulls; whole trust is not asked again.
@@ -58,20 +58,25 @@ def settle_sides(mesh: ColoredMesh, view: PhotoView, pixel: float) -> ColoredMes
     return replace(mesh, colors=colors)
 
 
-def _front_trust(mesh: ColoredMesh, view: PhotoView, pixel: float) -> Float[np.ndarray, "v"]:
-    surface = SeenSurface(mesh, view.camera, view.mask, beyond=True)
-    pixel = max(pixel, 1.0 / view.camera.pixels_per_metre)
-    outline = Ramp(_FRONT_OUTLINE[0] * pixel, _FRONT_OUTLINE[1] * pixel)
-    return surface.trust(mesh.vertices, mesh.normals, _FRONT_FACING, outline)
+def trust_of_views(
+    mesh: ColoredMesh, view: PhotoView, pixel: float, front: Ramp, back: Ramp
+) -> Float[np.ndarray, "v"]:
+    """Trust in [0, 1] in each vertex's colour, as far as the photo or a picture of the back shows it.
 
-
-def _back_trust(mesh: ColoredMesh, pixel: float) -> Float[np.ndarray, "v"]:
-    """The same for the picture that guidance gives of the back: its outline is the mesh's own."""
+    Args:
+        mesh: in the world frame of ``view``'s camera.
+        pixel: of the pictures that the colours were fitted to, metres.
+        front, back: over the cosine between the normal and either view.
+    """
+    own = max(pixel, 1.0 / view.camera.pixels_per_metre)
+    before = SeenSurface(mesh, view.camera, view.mask, beyond=True)
+    seen = before.trust(mesh.vertices, mesh.normals, front, _FRONT_OUTLINE.times(own))
+    # Guidance's picture of the back has the mesh's own outline.
     turn = np.array([-1, 1, -1], mesh.vertices.dtype)
     turned = replace(mesh, vertices=mesh.vertices * turn, normals=mesh.normals * turn)
-    surface = SeenSurface(turned, PhotoCamera(1.0 / pixel, 0.0, 0.0))
-    outline = Ramp(_BACK_OUTLINE[0] * pixel, _BACK_OUTLINE[1] * pixel)
-    return surface.trust(turned.vertices, turned.normals, _BACK_FACING, outline)
+    behind = SeenSurface(turned, PhotoCamera(1.0 / pixel, 0.0, 0.0))
+    back_seen = behind.trust(turned.vertices, turned.normals, back, _BACK_OUTLINE.times(pixel))
+    return np.maximum(seen, back_seen)
 
 
 def _flow(mesh: ColoredMesh, trust: Float[np.ndarray, "v"]) -> csr_matrix:

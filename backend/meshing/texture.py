@@ -1,12 +1,13 @@
 """Colours of a mesh baked into a picture: the photo's own pixels where it saw the surface well.
 
-Elsewhere the vertex colours speak (the colour field's finer grain on unseen sides is noise); between the
-two the trust in the photo blends. All of it is one function of the surface's points, so charts meet
-without a seam.
+Elsewhere the vertex colours speak (the colour field's finer grain on unseen sides is noise), or pictures
+of the flanks; between them trust blends. All of it is one function of the surface's points, so charts
+meet without a seam.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from backend.guidance.mirror import extend_colors
 from backend.meshing.atlas import Atlas, pack
 from backend.meshing.charts import Charts, make_charts
 from backend.meshing.photo_view import PhotoColors, PhotoView
+from backend.meshing.side_picture import SidePicture
 
 # Texel density, in length, of charts that the photo hardly sees: they have less detail than it.
 _UNSEEN_DENSITY = 0.75
@@ -34,13 +36,19 @@ class Texture:
     """sRGB, row 0 on top (v = 1). No texel is empty: charts go on beyond their edge."""
 
 
-def bake_texture(mesh: ColoredMesh, side: int, photo: PhotoView | None = None) -> Texture:
+def bake_texture(
+    mesh: ColoredMesh,
+    side: int,
+    photo: PhotoView | None = None,
+    flanks: Sequence[SidePicture] = (),
+) -> Texture:
     """Unfold a mesh and paint its colours.
 
     Args:
         mesh: manifold, in the world frame (metres) of ``photo``'s camera.
         side: of the square texture, texels.
         photo: what the camera saw; None paints the vertex colours alone.
+        flanks: of the same mesh.
     """
     charts = make_charts(Mesh(mesh.vertices, mesh.faces))
     front = None if photo is None else PhotoColors(mesh, photo)
@@ -48,7 +56,7 @@ def bake_texture(mesh: ColoredMesh, side: int, photo: PhotoView | None = None) -
     raster = _texels(atlas)
     rows, columns = np.nonzero(raster.covered)
     spots = _Spots(raster.face_index[rows, columns], raster.barycentric[rows, columns])
-    painted = _paint(mesh, spots, front, 1.0 / atlas.density)
+    painted = _paint(mesh, spots, front, flanks, 1.0 / atlas.density)
     image = np.zeros((side, side, 3), np.uint8)
     image[rows, columns] = np.round(np.clip(painted, 0.0, 1.0) * 255)
     return Texture(atlas.uv, extend_colors(image, raster.covered))
@@ -98,14 +106,21 @@ def _texels(atlas: Atlas) -> Raster:
 
 
 def _paint(
-    mesh: ColoredMesh, spots: _Spots, front: PhotoColors | None, spacing: float
+    mesh: ColoredMesh,
+    spots: _Spots,
+    front: PhotoColors | None,
+    flanks: Sequence[SidePicture],
+    spacing: float,
 ) -> Float32[np.ndarray, "n 3"]:
     """sRGB of each spot; ``spacing`` is the distance between neighbouring spots, metres."""
     own = spots.of(mesh.colors, mesh.faces)
-    if front is None:
+    if front is None and not flanks:
         return own
-    normals = spots.of(mesh.normals, mesh.faces)
+    points, normals = (spots.of(each, mesh.faces) for each in (mesh.vertices, mesh.normals))
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    seen, trust = front.at(spots.of(mesh.vertices, mesh.faces), normals, spacing)
-    own += trust[:, None] * (seen - own)
+    told = [flank.at(points, normals) for flank in flanks]
+    if front is not None:
+        told.append(front.at(points, normals, spacing))
+    for colors, trust in told:
+        own += trust[:, None] * (colors - own)
     return own

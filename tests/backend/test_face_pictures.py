@@ -52,7 +52,7 @@ def test_what_a_prior_painted_is_followed_as_far_as_it_says(
 ) -> None:
     share = np.zeros((16, 16), np.float32)
     share[:, :8] = 1.0
-    painted = PaintedView(np.full((16, 16, 3), 0.5, np.float32), share)
+    painted = PaintedView(180.0, np.full((16, 16, 3), 0.5, np.float32), share)
     _, back = _face_pictures(maps, carried, painted)
     assert back is not None
     assert back.share is None

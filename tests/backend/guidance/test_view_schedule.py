@@ -53,6 +53,19 @@ def test_from_four_fifths_on_the_bank_is_visited_evenly() -> None:
 @pytest.mark.parametrize(("bank", "expected"), [(11, 5), (3, 1), (24, None), (0, None)])
 def test_a_ring_of_odd_number_shows_the_back_level(bank: int, expected: int | None) -> None:
     plan = replace(PLAN, bank=bank)
-    assert plan.view_from_behind() == expected
+    assert plan.level_view(180.0) == expected
     if expected is not None:
         assert plan.bank_view(expected) == (pytest.approx(180.0), 0.0)
+
+
+def test_the_nearest_level_view_is_found_around_the_ring() -> None:
+    plan = replace(PLAN, bank=11)
+    beside = plan.level_view(90.0, within=15.0)
+    assert beside is not None
+    azimuth, elevation = plan.bank_view(beside)
+    assert abs(azimuth - 90.0) < 15.0
+    assert elevation == 0.0
+    assert plan.level_view(90.0) is None
+    other = plan.level_view(-90.0, within=15.0)
+    assert other is not None
+    assert plan.bank_view(other)[0] == pytest.approx(360.0 - azimuth)
