@@ -40,6 +40,8 @@ from backend.guidance.stable_diffusion import default_dtype
 from backend.guidance.stable_diffusion_files import check_folder, find_folder
 from backend.meshing.color_fit import FacePicture
 from backend.meshing.flanks import NEAR, SIDES, paint_flanks
+from backend.meshing.limbs import LimbMaps
+from backend.meshing.mending import mend
 from backend.meshing.mesh import extract_mesh, preview_mesh
 from backend.meshing.photo_view import PhotoView
 from backend.meshing.side_colors import settle_sides
@@ -254,7 +256,9 @@ def generate(
     with stage("meshing", on_event):
         pictures = start.problem.pictures
         painted = None if pictures is None else pictures.painted(180.0)
-        front, back = _face_pictures(start.maps, start.problem.guidance.carried(), painted)
+        limbs = LimbMaps.of_front(body, field_to_world, settings.working_resolution)
+        carried = start.problem.guidance.carried()
+        front, back = _face_pictures(start.maps, carried, painted, limbs, settings.seed)
         surface = RenderedSurface(human)
         mesh = extract_mesh(
             surface,
@@ -295,12 +299,17 @@ def generate(
 
 
 def _face_pictures(
-    maps: CropMaps, carried: CarriedPhoto | None, painted: PaintedView | None
+    maps: CropMaps,
+    carried: CarriedPhoto | None,
+    painted: PaintedView | None,
+    limbs: LimbMaps,
+    seed: int,
 ) -> tuple[FacePicture, FacePicture | None]:
     """What vertex colours are fitted to in front and behind; beyond the photo's edge the carried tone.
 
     No ray of the photo ends there: a field keeps its noise. The back is the carried photo, and as far as
-    it is to be followed what a prior has painted there: the field alone would blur both.
+    it is to be followed what a prior has painted there (the field alone would blur both); where it is surely
+    to be followed, the cloth around.
     """
     trust = photo_trust(maps)
     if carried is None:
@@ -314,10 +323,12 @@ def _face_pictures(
     share = cv2.resize(painted.share[:, ::-1], side, interpolation=cv2.INTER_LINEAR)
     # What a small picture has at its outline is half background.
     away = cv2.distanceTransform((maps.mask > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
-    share = (share * np.clip(away * painted.share.shape[0] / side[0] / 4.0, 0.0, 1.0))[..., None]
+    share *= np.clip(away * painted.share.shape[0] / side[0] / 4.0, 0.0, 1.0)
     rgb = cv2.resize(painted.rgb[:, ::-1], side, interpolation=cv2.INTER_CUBIC).clip(0.0, 1.0)
-    back = carried.back * (1.0 - share) + rgb * share
-    return front, FacePicture(back.astype(np.float32), weight).turned()
+    moved = carried.back + share[..., None] * (rgb - carried.back)
+    cloth = (maps.mask > 0.5) & maps.known & ~maps.head
+    back = mend(moved, rgb, share, cloth, limbs, seed)
+    return front, FacePicture(back, weight).turned()
 
 
 def _prior_use(settings: GenerateSettings, device: torch.device) -> PriorUse | None:

@@ -14,22 +14,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
-from scipy.spatial import cKDTree
 
 from backend.body.model import PosedBody
 from backend.geometry.cameras import OrthographicCamera
 from backend.geometry.frames import FieldToWorld
 from backend.geometry.mesh import ColoredMesh
-from backend.geometry.rasterizer import Raster, interpolate, rasterize
+from backend.geometry.rasterizer import interpolate, rasterize
 from backend.geometry.resampling import sample
 from backend.guidance.protocol import PaintedView
 from backend.meshing.color_fit import FacePicture
+from backend.meshing.limbs import NO_PART, SHAPED, Limbs, nearest_corners
 from backend.meshing.patches import Canvas, fill, mean_inside
 from backend.meshing.photo_view import PhotoView, Ramp
-from backend.meshing.separation import N_PARTS, body_parts
 from backend.meshing.side_colors import trust_of_views
 from backend.meshing.side_picture import SidePicture
-from shared_protocol.skeleton import JOINT_NAMES
 
 SIDES = (90.0, 270.0)
 """Azimuths that are painted, degrees."""
@@ -40,11 +38,6 @@ NEAR = 15.0
 _FRONT, _BACK = Ramp(0.05, 0.2), Ramp(0.05, 0.2)
 # Of the photo, patches come from where it looks at least so straight at the surface.
 _SOURCE_FACING = 0.12
-# Heads and hands have too much shape for patches: a face's edge would come again beside the ear. Vertices
-# that hold so much of them are left as they are.
-_SHAPED = ("head", "jaw", "eye", "wrist", "thumb", "index", "middle", "ring", "pinky")
-_SHAPED_SHARE, _FOOT = 0.2, ("ankle", "foot")
-_NO_PART, _UNTOUCHED = 0, 255
 # Pixels between person and the edge of what is filled; pixels over which a prior's tones are means.
 _MARGIN, _PRIOR_TONE = 8, 6.0
 _GREY = 0.5
@@ -75,14 +68,14 @@ def paint_flanks(
     side = photo.rgb.shape[0]
     pixel = 2.0 * cube.scale / side
     trust = trust_of_views(mesh, view, pixel, _FRONT, _BACK)
-    surface = _Surface(mesh, trust, *_limbs(mesh, body, pixel))
+    surface = _Surface(mesh, trust, Limbs.near(body, mesh.vertices))
     front = _Drawn.of(surface, 0.0, cube, side)
     source = (photo.weight > 0.9) & front.covered & (front.facing > _SOURCE_FACING)
     front_rgb = np.where((photo.weight > 0.5)[..., None], photo.rgb, _GREY)
     found = []
     for number, (azimuth, picture) in enumerate(zip(SIDES, painted, strict=True)):
         drawn = _Drawn.of(surface, azimuth, cube, side)
-        hole = drawn.covered & (drawn.trust < 0.5) & (drawn.part != _UNTOUCHED)
+        hole = drawn.covered & (drawn.trust < 0.5) & (drawn.part != SHAPED)
         guess = drawn.rgb if picture is None else _with_tones_of(picture, drawn)
         pair = _Pair.around(photo.weight > 0.5, drawn.covered)
         canvas = Canvas(
@@ -104,8 +97,7 @@ def paint_flanks(
 class _Surface:
     mesh: ColoredMesh
     trust: Float[np.ndarray, "v"]
-    part: UInt8[np.ndarray, "v"]
-    along: Float32[np.ndarray, "v"]
+    limbs: Limbs
 
 
 @dataclass(frozen=True)
@@ -133,47 +125,18 @@ class _Drawn:
         def smooth(values: np.ndarray) -> np.ndarray:
             return interpolate(raster, values.astype(np.float32), mesh.faces)
 
-        corner = _nearest_corner(raster, mesh)
+        corner, limbs = nearest_corners(raster, mesh.faces), surface.limbs
+        pixels = np.float32(side / (2.0 * cube.scale))
         toward = (mesh.normals @ camera.axes()[2]).astype(np.float32)
         return _Drawn(
             np.where(covered[..., None], smooth(mesh.colors), np.float32(_GREY)),
             covered,
             smooth(surface.trust[:, None])[..., 0],
             smooth(toward[:, None])[..., 0],
-            np.where(covered, surface.part[corner], np.uint8(_NO_PART)),
-            np.where(covered, surface.along[corner], np.float32(0.0)),
+            np.where(covered, limbs.part[corner], np.uint8(NO_PART)),
+            np.where(covered, limbs.along[corner] * pixels, np.float32(0.0)),
             smooth(vertices),
         )
-
-
-def _nearest_corner(raster: Raster, mesh: ColoredMesh) -> np.ndarray:
-    """The vertex nearest to what each pixel shows; any where there is nothing."""
-    strongest = raster.barycentric.argmax(-1)[..., None]
-    corners: np.ndarray = np.take_along_axis(mesh.faces[raster.face_index], strongest, -1)
-    return corners[..., 0]
-
-
-def _limbs(
-    mesh: ColoredMesh, body: PosedBody, pixel: float
-) -> tuple[UInt8[np.ndarray, "v"], Float32[np.ndarray, "v"]]:
-    """Of each vertex the limb, left and right alike, and where along it in the T-pose, pixels."""
-    limb = body_parts(body.skin_weights)
-    assert N_PARTS == 5
-    part = np.array([1, 2, 2, 3, 3], np.uint8)[limb]
-    part[_held_by(body, _FOOT) > 0.5] = 4
-    part[_held_by(body, _SHAPED) > _SHAPED_SHARE] = _UNTOUCHED
-    rest = body.rest_vertices * np.float32(body.pose.scale)
-    along = np.where(part == 2, np.abs(rest[:, 0]), rest[:, 1]) / pixel
-    outer = np.unique(body.faces[body.outer_faces])
-    _, near = cKDTree(body.vertices[outer]).query(mesh.vertices)
-    return part[outer[near]], along[outer[near]].astype(np.float32)
-
-
-def _held_by(body: PosedBody, words: tuple[str, ...]) -> Float[np.ndarray, "v"]:
-    """How much of each vertex hangs on joints of these names."""
-    joints = [any(word in name for word in words) for name in JOINT_NAMES]
-    share: np.ndarray = body.skin_weights[:, joints].sum(1)
-    return share
 
 
 def _with_tones_of(view: PaintedView, drawn: _Drawn) -> np.ndarray:

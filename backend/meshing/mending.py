@@ -1,0 +1,53 @@
+"""What a prior surely does not see on the back is taken out of its picture, and the cloth goes on there.
+
+A small prior's picture is a blur: where it removes a print of the photo's front it leaves a pale spot.
+Patches of the same limb, of the tone that it asks for, are as sharp as the cloth around.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+
+from backend.meshing.limbs import SHAPED, LimbMaps
+from backend.meshing.patches import Canvas, fill
+
+# How far a picture must be followed for its place to be mended, and how little for patches to come from one.
+_SURE, _UNTOUCHED = 0.6, 0.3
+# Pixels: what is narrower is no hole; a hole grows so far; nothing comes from so near to the outline.
+_NARROW, _GROWS, _EDGE = 9, 3, 4.0
+_FEWEST = 50
+
+
+def mend(
+    picture: Float[np.ndarray, "n n 3"],
+    painted: Float[np.ndarray, "n n 3"],
+    share: Float[np.ndarray, "n n"],
+    cloth: Bool[np.ndarray, "n n"],
+    limbs: LimbMaps,
+    seed: int = 0,
+) -> Float32[np.ndarray, "n n 3"]:
+    """A picture of the back whose surely wrong places are filled with its own cloth.
+
+    Args:
+        picture: the carried photo, moved to ``painted`` as far as ``share`` says.
+        painted: a prior's picture.
+        cloth: where the person is clothed and the photo knows of it.
+        limbs: of the same view.
+    """
+    reach = cv2.distanceTransform(cloth.astype(np.uint8), cv2.DIST_L2, 5)
+    flat = cloth & (limbs.part != SHAPED)
+    sure = (flat & (share > _SURE) & (reach > _EDGE / 2)).astype(np.uint8)
+    wide = cv2.morphologyEx(sure, cv2.MORPH_OPEN, np.ones((_NARROW,) * 2, np.uint8))
+    hole = (cv2.dilate(wide, np.ones((2 * _GROWS + 1,) * 2, np.uint8)) > 0) & flat
+    if hole.sum() < _FEWEST:
+        return picture.astype(np.float32)
+    canvas = Canvas(
+        rgb=np.where(hole[..., None], painted, picture),
+        hole=hole,
+        source=flat & (share < _UNTOUCHED) & (reach > _EDGE) & ~hole,
+        part=limbs.part,
+        along=limbs.along,
+    )
+    return np.where(hole[..., None], fill(canvas, seed), picture).astype(np.float32)
