@@ -11,12 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from backend.meshing.limbs import SHAPED, LimbMaps
-from backend.meshing.patches import Canvas, fill
+from backend.meshing.patches import Canvas, fill, mean_inside
 
 # How far a picture must be followed for its place to be mended, and how little for patches to come from one.
 _SURE, _UNTOUCHED = 0.6, 0.3
-# Pixels: what is narrower is no hole; a hole grows so far; nothing comes from so near to the outline.
-_NARROW, _GROWS, _EDGE = 9, 3, 4.0
+# Pixels: what is narrower is no hole; a hole grows so far; nothing comes from so near to the outline; over
+# so many a hole's edge is blended; so wide are means of what is around.
+_NARROW, _GROWS, _EDGE, _SOFT, _AROUND = 9, 6, 4.0, 3.0, 16.0
 _FEWEST = 50
 
 
@@ -43,11 +44,15 @@ def mend(
     hole = (cv2.dilate(wide, np.ones((2 * _GROWS + 1,) * 2, np.uint8)) > 0) & flat
     if hole.sum() < _FEWEST:
         return picture.astype(np.float32)
+    believed = flat & (share < _UNTOUCHED) & (reach > _EDGE) & ~hole
+    # A small prior is off by a tone; as much as it is around a hole it is within.
+    offset = mean_inside(picture - painted, believed, _AROUND)
     canvas = Canvas(
-        rgb=np.where(hole[..., None], painted, picture),
+        rgb=np.where(hole[..., None], np.clip(painted + offset, 0.0, 1.0), picture),
         hole=hole,
-        source=flat & (share < _UNTOUCHED) & (reach > _EDGE) & ~hole,
+        source=believed,
         part=limbs.part,
         along=limbs.along,
     )
-    return np.where(hole[..., None], fill(canvas, seed), picture).astype(np.float32)
+    weight = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), _SOFT) * hole
+    return (picture + weight[..., None] * (fill(canvas, seed) - picture)).astype(np.float32)
