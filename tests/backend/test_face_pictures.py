@@ -73,8 +73,8 @@ def test_what_is_surely_wrong_becomes_the_cloth_around(
     maps: CropMaps, carried: CarriedPhoto
 ) -> None:
     """A print on one side; a prior that sees a blurred spot of the cloth's tone there."""
-    rng = np.random.default_rng(0)
-    cloth = rng.choice([0.4, 0.6], (N, N, 1)).astype(np.float32).repeat(3, 2)
+    checks = np.indices((N, N)).sum(0) // 3 % 2
+    cloth = (0.4 + 0.2 * checks)[..., None].astype(np.float32).repeat(3, 2)
     printed = cloth.copy()
     printed[31:41, 33:43] = [0.0, 1.0, 0.0]
     share = np.zeros((N, N), np.float32)
@@ -89,7 +89,7 @@ def test_what_is_surely_wrong_becomes_the_cloth_around(
     assert mended is not None
     middle = np.s_[32:40, N - 42 : N - 34]
     assert blurred.rgb[middle].std() < 0.02
-    assert mended.rgb[middle].std() > 0.05
+    assert mended.rgb[middle].std() > 0.08
     assert mended.rgb[middle].min() > 0.35
     away = np.s_[8:24, N - 46 : N - 20]
     np.testing.assert_array_equal(mended.rgb[away], blurred.rgb[away])
