@@ -327,7 +327,7 @@ def _face_pictures(
     rgb = cv2.resize(painted.rgb[:, ::-1], side, interpolation=cv2.INTER_CUBIC).clip(0.0, 1.0)
     moved = carried.back + share[..., None] * (rgb - carried.back)
     cloth = (maps.mask > 0.5) & maps.known & ~maps.head
-    back = mend(moved, rgb, share, cloth, limbs, seed)
+    back = mend(moved, carried.back, rgb, share, cloth, limbs, seed)
     return front, FacePicture(back, weight).turned()
 
 

@@ -20,8 +20,9 @@ SHAPED = 255
 beside the ear. Vertices that hold so much of them belong to it."""
 _SHAPED = ("head", "jaw", "eye", "wrist", "thumb", "index", "middle", "ring", "pinky")
 _SHAPED_SHARE = 0.2
+TRUNK = 1
 # Trunk, arms, legs of :func:`body_parts`; left and right are alike.
-_OF_LIMB = np.array([1, 2, 2, 3, 3], np.uint8)
+_OF_LIMB = np.array([TRUNK, 2, 2, 3, 3], np.uint8)
 _ARM, _FOOT = 2, 4
 NO_PART = 0
 """Beside the person."""
@@ -34,6 +35,8 @@ class Limbs:
     part: UInt8[np.ndarray, "v"]
     along: Float32[np.ndarray, "v"]
     """Metres in the T-pose: upwards, of arms outwards."""
+    across: Float32[np.ndarray, "v"]
+    """Metres from the body's middle plane in the T-pose."""
 
     @staticmethod
     def of_body(body: PosedBody) -> Limbs:
@@ -42,8 +45,9 @@ class Limbs:
         part[_held_by(body, ("ankle", "foot")) > 0.5] = _FOOT
         part[_held_by(body, _SHAPED) > _SHAPED_SHARE] = SHAPED
         rest = body.rest_vertices * np.float32(body.pose.scale)
-        along = np.where(part == _ARM, np.abs(rest[:, 0]), rest[:, 1])
-        return Limbs(part, along.astype(np.float32))
+        across = np.abs(rest[:, 0])
+        along = np.where(part == _ARM, across, rest[:, 1])
+        return Limbs(part, along.astype(np.float32), across.astype(np.float32))
 
     @staticmethod
     def near(body: PosedBody, points: Float[np.ndarray, "v 3"]) -> Limbs:
@@ -51,7 +55,8 @@ class Limbs:
         outer = np.unique(body.faces[body.outer_faces])
         own = Limbs.of_body(body)
         _, index = cKDTree(body.vertices[outer]).query(points)
-        return Limbs(own.part[outer[index]], own.along[outer[index]])
+        near = outer[index]
+        return Limbs(own.part[near], own.along[near], own.across[near])
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class LimbMaps:
     part: UInt8[np.ndarray, "n n"]
     along: Float32[np.ndarray, "n n"]
     """Pixels."""
+    across: Float32[np.ndarray, "n n"]
+    """Metres."""
 
     @staticmethod
     def of_front(body: PosedBody, cube: FieldToWorld, side: int) -> LimbMaps:
@@ -75,7 +82,8 @@ class LimbMaps:
         vertex = np.zeros(label.max() + 1, corner.dtype)
         vertex[label[raster.covered]] = corner[raster.covered]
         near = vertex[label]
-        return LimbMaps(own.part[near], own.along[near] * np.float32(side / (2.0 * cube.scale)))
+        along = own.along[near] * np.float32(side / (2.0 * cube.scale))
+        return LimbMaps(own.part[near], along, own.across[near])
 
 
 def nearest_corners(raster: Raster, faces: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from backend.meshing.limbs import SHAPED, LimbMaps
+from backend.meshing.openings import opening
 from backend.meshing.patches import Canvas, fill, mean_inside
 
 # How far a picture must be followed for its place to be mended, and how little for patches to come from one.
@@ -23,6 +24,7 @@ _FEWEST = 50
 
 def mend(
     picture: Float[np.ndarray, "n n 3"],
+    carried: Float[np.ndarray, "n n 3"],
     painted: Float[np.ndarray, "n n 3"],
     share: Float[np.ndarray, "n n"],
     cloth: Bool[np.ndarray, "n n"],
@@ -32,7 +34,8 @@ def mend(
     """A picture of the back whose surely wrong places are filled with its own cloth.
 
     Args:
-        picture: the carried photo, moved to ``painted`` as far as ``share`` says.
+        picture: ``carried``, moved to ``painted`` as far as ``share`` says.
+        carried: the photo.
         painted: a prior's picture.
         cloth: where the person is clothed and the photo knows of it.
         limbs: of the same view.
@@ -40,8 +43,9 @@ def mend(
     reach = cv2.distanceTransform(cloth.astype(np.uint8), cv2.DIST_L2, 5)
     flat = cloth & (limbs.part != SHAPED)
     sure = (flat & (share > _SURE) & (reach > _EDGE / 2)).astype(np.uint8)
-    wide = cv2.morphologyEx(sure, cv2.MORPH_OPEN, np.ones((_NARROW,) * 2, np.uint8))
-    hole = (cv2.dilate(wide, np.ones((2 * _GROWS + 1,) * 2, np.uint8)) > 0) & flat
+    wide = cv2.morphologyEx(sure, cv2.MORPH_OPEN, np.ones((_NARROW,) * 2, np.uint8)) > 0
+    wrong = (wide | opening(carried, painted, cloth, limbs)).astype(np.uint8)
+    hole = (cv2.dilate(wrong, np.ones((2 * _GROWS + 1,) * 2, np.uint8)) > 0) & flat
     if hole.sum() < _FEWEST:
         return picture.astype(np.float32)
     believed = flat & (share < _UNTOUCHED) & (reach > _EDGE) & ~hole

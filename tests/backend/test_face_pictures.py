@@ -14,8 +14,9 @@ from backend.pipeline import _face_pictures
 
 N = 64
 # Nowhere flat enough for patches, and everywhere.
-SHAPED_ALL = LimbMaps(np.full((N, N), SHAPED, np.uint8), np.zeros((N, N), np.float32))
-TRUNK = LimbMaps(np.ones((N, N), np.uint8), np.zeros((N, N), np.float32))
+FAR = np.ones((N, N), np.float32)
+SHAPED_ALL = LimbMaps(np.full((N, N), SHAPED, np.uint8), 0.0 * FAR, FAR)
+TRUNK = LimbMaps(np.ones((N, N), np.uint8), 0.0 * FAR, FAR)
 
 
 @pytest.fixture
