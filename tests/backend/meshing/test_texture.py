@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from backend.geometry.frames import PhotoCamera
+from backend.geometry.frames import FieldToWorld, PhotoCamera
 from backend.geometry.mesh import ColoredMesh, vertex_normals
 from backend.geometry.resampling import sample
 from backend.meshing.photo_view import PhotoView
+from backend.meshing.side_picture import SidePicture
 from backend.meshing.texture import Texture, bake_texture
 
 SIDE = 512
@@ -144,3 +145,27 @@ def test_a_photo_finer_than_the_texture_does_not_flicker(ball: ColoredMesh) -> N
     points, shown = spots(ball, bake_texture(ball, 256, view))
     front = points[:, 2] > 0.7
     assert np.abs(shown[front] - 0.5).max() < 0.06
+
+
+def test_a_flanks_picture_is_painted_where_it_says(ball: ColoredMesh) -> None:
+    """Waves over y and z on the person's left side, but for its lower half."""
+    side = 400
+    v, u = np.mgrid[0:side, 0:side] + 0.5
+    place = np.stack([1.0 - 2.0 * u / side, 1.0 - 2.0 * v / side], -1)
+    weight = (place[..., 1] > 0).astype(np.float32)
+    left = SidePicture(ball, 90.0, FieldToWorld(1.0, (0.0, 0.0, 0.0)), waves(place), weight)
+    points, shown = spots(ball, bake_texture(ball, SIDE, None, (left,)))
+    # Seen from there, the person faces to the picture's left: z runs against u.
+    told = waves(points[:, [2, 1]])
+    upper = (points[:, 0] > 0.7) & (points[:, 1] > 0.05)
+    assert psnr(shown[upper], told[upper]) > 28
+    other = (points[:, 0] < 0.0) | (points[:, 1] < -0.05)
+    assert np.abs(shown[other] - linear(points[other])).max() < 0.02
+
+
+def test_the_photo_goes_before_a_flanks_picture(ball: ColoredMesh) -> None:
+    white = np.ones((200, 200, 3), np.float32)
+    front = SidePicture(ball, 0.0, FieldToWorld(1.0, (0.0, 0.0, 0.0)), white, white[..., 0])
+    points, shown = spots(ball, bake_texture(ball, SIDE, photo(), (front,)))
+    seen = points[:, 2] > 0.6
+    assert psnr(shown[seen], waves(points[seen])) > 30
