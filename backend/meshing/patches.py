@@ -48,8 +48,8 @@ def fill(canvas: Canvas, seed: int = 0) -> Float32[np.ndarray, "h w 3"]:
     current: np.ndarray | None = None
     nearest: np.ndarray | None = None
     for number, level in reversed(list(enumerate(levels))):
-        allowed = _whole(level.source)
-        if allowed.sum() < _FEWEST:
+        allowed, reaches = _whole(level.source), _inner(_dilated(level.hole, RADIUS - 1))
+        if allowed.sum() < _FEWEST or not reaches.any():
             continue
         guess = level.rgb.copy()
         if current is not None:
@@ -57,7 +57,7 @@ def fill(canvas: Canvas, seed: int = 0) -> Float32[np.ndarray, "h w 3"]:
             finer = cv2.resize(current, shape, interpolation=cv2.INTER_CUBIC)
             guess[level.hole] = finer[level.hole]
         turns = _FINE_TURNS if number == 0 else _COARSE_TURNS
-        current, nearest = _painted(level, guess, allowed, nearest, turns, rng)
+        current, nearest = _painted(level, guess, allowed, reaches, nearest, turns, rng)
     if current is None or current.shape != canvas.rgb.shape:
         return canvas.rgb.astype(np.float32)
     return np.clip(current, 0.0, 1.0).astype(np.float32)
@@ -103,12 +103,12 @@ def _painted(
     level: _Level,
     guess: Float64[np.ndarray, "h w 3"],
     allowed: Bool[np.ndarray, "h w"],
+    reaches: Bool[np.ndarray, "h w"],
     coarser: np.ndarray | None,
     turns: int,
     rng: np.random.Generator,
 ) -> tuple[Float64[np.ndarray, "h w 3"], np.ndarray]:
-    """The level's picture, and the patches it was laid from."""
-    reaches = _inner(_dilated(level.hole, RADIUS - 1))
+    """The level's picture, and the patches it was laid from; ``reaches`` are centres that touch the hole."""
     targets = np.argwhere(reaches)
     nearest = _first_patches(targets, reaches, allowed, coarser, rng)
     current = guess

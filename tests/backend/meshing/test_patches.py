@@ -164,6 +164,16 @@ def test_without_anything_to_take_the_guess_stays(hole: np.ndarray) -> None:
     np.testing.assert_allclose(fill(start), start.rgb, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+def test_without_a_hole_or_on_a_scrap_nothing_changes() -> None:
+    whole = canvas(stripes(), np.zeros((N, N), bool))
+    np.testing.assert_allclose(fill(whole), whole.rgb, atol=1e-6)
+    scrap = np.zeros((5, 9), bool)
+    scrap[2:, 2:] = True
+    small = canvas(np.full((5, 9, 3), 0.5), scrap)
+    np.testing.assert_allclose(fill(small), small.rgb, atol=1e-6)
+
+
 def test_means_are_of_what_is_inside() -> None:
     values = np.zeros((32, 32, 1))
     values[:, 16:] = 1.0
