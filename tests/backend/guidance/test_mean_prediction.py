@@ -206,23 +206,24 @@ def test_a_second_pass_starts_from_what_the_first_corrected() -> None:
         method = KeptDistillation(_prediction(halver, 2), bank, 1.0, 0.5, passes=passes)
         method.loss(3, _picture(1, tone=0.8), _view(), 0.0, _draws())
         assert halver.asked == 2 * passes
-        painted = method.painted(1, 180.0)
+        painted = method.painted(1, 90.0)
         assert painted is not None
         assert painted.rgb[8, 8] == pytest.approx(expected, abs=0.01)
 
 
 def test_the_newest_picture_of_a_view_is_told_however_old() -> None:
     method = KeptDistillation(_prediction(_Painter(0.2), 2), ViewBank(4, 10), 1.0, 0.5)
-    assert method.painted(1) is None
+    assert method.painted(1, 90.0) is None
     method.loss(3, _picture(1), _view(), 0.0, _draws())
-    painted = method.painted(1, 180.0)
+    painted = method.painted(1, 90.0)
     assert painted is not None
+    assert painted.azimuth == 90.0
     assert painted.rgb.shape == (N, N, 3)
     # The painter paints 0.2 in [-1, 1], and some noise; it is followed on the person alone.
     assert painted.rgb.mean() == pytest.approx(0.6, abs=0.01)
     assert painted.share[8, 8] == 1.0
     assert painted.share[0, 0] == 0.0
-    assert method.painted(2) is None
+    assert method.painted(2, 90.0) is None
 
 
 def test_what_is_kept_survives_a_checkpoint() -> None:
