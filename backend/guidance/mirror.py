@@ -26,15 +26,16 @@ _FADE = 0.05
 
 
 def extend_colors(
-    rgb: Shaped[np.ndarray, "h w 3"], inside: Bool[np.ndarray, "h w"]
-) -> Shaped[np.ndarray, "h w 3"]:
-    """Give every pixel outside ``inside`` the colour of its nearest pixel inside (all black if none)."""
+    rgb: Shaped[np.ndarray, "h w *c"], inside: Bool[np.ndarray, "h w"]
+) -> Shaped[np.ndarray, "h w *c"]:
+    """Give every pixel outside ``inside`` the colour, or any value, of its nearest pixel inside (all zero
+    if none)."""
     if not inside.any():
         return np.zeros_like(rgb)
     _, labels = cv2.distanceTransformWithLabels(
         (~inside).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    lookup = np.zeros((labels.max() + 1, 3), rgb.dtype)
+    lookup = np.zeros((labels.max() + 1, *rgb.shape[2:]), rgb.dtype)
     lookup[labels[inside]] = rgb[inside]
     return lookup[labels]
 

@@ -24,7 +24,7 @@ from backend.geometry.resampling import sample
 from backend.guidance.protocol import PaintedView
 from backend.meshing.color_fit import FacePicture
 from backend.meshing.limbs import NO_PART, SHAPED, Limbs, nearest_corners
-from backend.meshing.patches import Canvas, fill, mean_inside
+from backend.meshing.patches import Canvas, detail_strength, fill, mean_inside
 from backend.meshing.photo_view import PhotoView, Ramp
 from backend.meshing.side_colors import trust_of_views
 from backend.meshing.side_picture import SidePicture
@@ -88,7 +88,7 @@ def paint_flanks(
         rgb = guess.copy()
         rgb[pair.second] = pair.second_of(fill(canvas, seed + number))
         weight = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), 1.0)
-        weight *= _patterned(rgb, drawn.covered)
+        weight *= _PATTERN(detail_strength(rgb, drawn.covered, _DETAIL, _AROUND))
         found.append(SidePicture(mesh, azimuth, cube, rgb, weight))
     return tuple(found)
 
@@ -154,16 +154,6 @@ def _with_tones_of(view: PaintedView, drawn: _Drawn) -> np.ndarray:
     told = np.clip(drawn.rgb + share[..., None] * change, 0.0, 1.0)
     painted: np.ndarray = np.where(covered[..., None], told, drawn.rgb)
     return painted
-
-
-def _patterned(
-    rgb: Float[np.ndarray, "n n 3"], covered: Bool[np.ndarray, "n n"]
-) -> Float[np.ndarray, "n n"]:
-    """1 where a filled picture has detail, 0 where it is plain."""
-    fine, coarse = (mean_inside(rgb, covered, width) for width in _DETAIL)
-    energy = ((fine - coarse) ** 2).sum(-1, keepdims=True)
-    strength: np.ndarray = np.sqrt(mean_inside(energy, covered, _AROUND))[..., 0]
-    return _PATTERN(strength)
 
 
 @dataclass(frozen=True)

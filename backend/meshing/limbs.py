@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from scipy.spatial import cKDTree
@@ -12,6 +11,7 @@ from scipy.spatial import cKDTree
 from backend.body.model import PosedBody
 from backend.geometry.frames import FieldToWorld
 from backend.geometry.rasterizer import Raster, rasterize
+from backend.guidance.mirror import extend_colors
 from backend.meshing.separation import body_parts
 from shared_protocol.skeleton import JOINT_NAMES
 
@@ -75,13 +75,7 @@ class LimbMaps:
         faces = body.faces[body.outer_faces]
         raster = rasterize(cube.to_field(body.vertices.astype(np.float32)), faces, side)
         own = Limbs.of_body(body)
-        corner = nearest_corners(raster, faces)
-        _, label = cv2.distanceTransformWithLabels(
-            (~raster.covered).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-        )
-        vertex = np.zeros(label.max() + 1, corner.dtype)
-        vertex[label[raster.covered]] = corner[raster.covered]
-        near = vertex[label]
+        near = extend_colors(nearest_corners(raster, faces), raster.covered)
         along = own.along[near] * np.float32(side / (2.0 * cube.scale))
         return LimbMaps(own.part[near], along, own.across[near])
 

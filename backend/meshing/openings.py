@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from backend.meshing.limbs import TRUNK, LimbMaps
-from backend.meshing.patches import mean_inside
+from backend.meshing.patches import detail_strength
 
 # Metres from the body's middle: what is surely in it, how far an opening's edges reach, and what lies beside.
 _MIDDLE, _REACH, _BESIDE = 0.03, 0.12, (0.07, 0.16)
@@ -40,7 +40,11 @@ def opening(
         limbs: of the same view.
     """
     trunk = cloth & (limbs.part == TRUNK)
-    own, left = (_strength(picture, cloth) for picture in (carried, painted))
+    scale = len(carried) / 512.0
+    widths = (_DETAIL[0] * scale, _DETAIL[1] * scale)
+    own, left = (
+        detail_strength(picture, cloth, widths, _AROUND * scale) for picture in (carried, painted)
+    )
     middle = trunk & (limbs.across < _MIDDLE)
     beside = trunk & (limbs.across > _BESIDE[0]) & (limbs.across < _BESIDE[1])
     usual = np.full(len(trunk), np.nan)
@@ -60,14 +64,3 @@ def opening(
     stands_out = trunk & (limbs.across < _REACH) & (own > limit)
     found: np.ndarray = (middle | stands_out) & between
     return found
-
-
-def _strength(
-    picture: Float[np.ndarray, "n n 3"], inside: Bool[np.ndarray, "n n"]
-) -> Float[np.ndarray, "n n"]:
-    """Root mean square of details."""
-    scale = len(picture) / 512.0
-    fine, coarse = (mean_inside(picture, inside, width * scale) for width in _DETAIL)
-    energy = ((fine - coarse) ** 2).sum(-1, keepdims=True)
-    strength: np.ndarray = np.sqrt(mean_inside(energy, inside, _AROUND * scale))[..., 0]
-    return strength

@@ -14,7 +14,7 @@ from numba import njit
 RADIUS = 3
 # Weights beside the mean squared difference of colours (sRGB, summed over channels) of two patches: of
 # the squared difference of tones, of squared pixels along the body beyond those that are free, and the
-# price of a patch of another part. Chosen on people that are not those of the evaluation.
+# price of a patch of another part. Chosen on made people, see docs/method.md.
 _TONE, _PER_PIXEL, _FREE, _OTHER_PART = 4.0, 1e-4, 8.0, 0.3
 _FAR = 1e18
 

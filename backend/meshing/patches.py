@@ -159,6 +159,19 @@ def mean_inside(
     return means
 
 
+def detail_strength(
+    picture: Float[np.ndarray, "h w 3"],
+    inside: Bool[np.ndarray, "h w"],
+    widths: tuple[float, float],
+    around: float,
+) -> Float64[np.ndarray, "h w"]:
+    """Root mean square, over ``around`` pixels, of details between two widths (pixels), channels summed."""
+    fine, coarse = (mean_inside(picture, inside, width) for width in widths)
+    energy = ((fine - coarse) ** 2).sum(-1, keepdims=True)
+    strength: np.ndarray = np.sqrt(mean_inside(energy, inside, around))[..., 0]
+    return strength
+
+
 def _whole(source: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Centres of patches that lie in ``source``."""
     square = np.ones((2 * RADIUS + 1,) * 2, np.uint8)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.body import load_body
 from backend.body.model import PosedBody
-from backend.body.pose import BodyPose
 from backend.geometry.cameras import OrthographicCamera
 from backend.geometry.frames import FieldToWorld, PhotoCamera
 from backend.geometry.mesh import ColoredMesh, Mesh, vertex_normals
@@ -23,16 +21,6 @@ from shared_protocol.skeleton import JOINT_INDEX
 N = 256
 CUBE = FieldToWorld(scale=1.0, shift=(0.0, -0.1, 0.0))
 CAMERA = PhotoCamera(N / 2, N / 2, N / 2 - 0.1 * N / 2)
-
-
-@pytest.fixture(scope="module")
-def body() -> PosedBody:
-    model = load_body("anny")
-    full_pose = np.zeros((55, 3), np.float32)
-    full_pose[JOINT_INDEX["left_shoulder"], 2] = -0.8
-    full_pose[JOINT_INDEX["right_shoulder"], 2] = 0.8
-    betas = np.zeros(model.n_betas, np.float32)
-    return model.pose(BodyPose(betas, full_pose, np.zeros(3, np.float32)))
 
 
 @pytest.fixture(scope="module")

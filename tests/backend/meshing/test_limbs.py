@@ -5,24 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backend.body import load_body
 from backend.body.model import PosedBody
-from backend.body.pose import BodyPose
 from backend.geometry.frames import FieldToWorld
 from backend.meshing.limbs import NO_PART, SHAPED, LimbMaps, Limbs
 from shared_protocol.skeleton import JOINT_INDEX
 
 CUBE = FieldToWorld(scale=1.0, shift=(0.0, -0.1, 0.0))
-
-
-@pytest.fixture(scope="module")
-def body() -> PosedBody:
-    model = load_body("anny")
-    full_pose = np.zeros((55, 3), np.float32)
-    full_pose[JOINT_INDEX["left_shoulder"], 2] = -1.2
-    full_pose[JOINT_INDEX["right_shoulder"], 2] = 1.2
-    betas = np.zeros(model.n_betas, np.float32)
-    return model.pose(BodyPose(betas, full_pose, np.zeros(3, np.float32)))
 
 
 def joints(body: PosedBody, *names: str) -> np.ndarray:
