@@ -6,8 +6,13 @@ first heavy call.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def usable_cores() -> int:
@@ -63,3 +68,24 @@ def few_torch_threads() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def side_by_side(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """``function`` of each item, in their order, on as many Python threads as numba has threads.
+
+    Torch gets one thread in each: operations of a small network are too short to be shared out. A pass
+    of the compact prior took 54 ms with one thread of torch, 81 with two, and 33 with two passes beside
+    each other. What ``function`` raises is raised here.
+    """
+    import numba
+
+    workers = min(numba.get_num_threads(), len(items))
+    if workers <= 1:
+        return [function(item) for item in items]
+
+    def alone(item: Item) -> Result:
+        with few_torch_threads():
+            return function(item)
+
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(alone, items))

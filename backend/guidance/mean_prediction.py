@@ -7,11 +7,12 @@ less variance; kept for a while, it costs nothing in the steps between.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional
 
 from backend.guidance.denoiser import ReferenceDenoiser, SeenView
@@ -20,6 +21,7 @@ from backend.guidance.prior import add_noise, clean_from_noise
 from backend.guidance.protocol import Draws, GuidedPicture, PaintedView
 from backend.guidance.ref_sds import TimestepRange
 from backend.guidance.refinement import ViewBank
+from backend.threads import side_by_side
 
 # Share of the picture's side over which colours are compared: wider than folds and most patterns.
 _PATCH = 9 / 128
@@ -31,6 +33,15 @@ _KEPT_DETAIL, _LEAST_DETAIL = 0.8, 0.05
 # is none.
 _SURROUNDINGS = 41 / 128
 _STANDS_OUT = (0.8, 1.8)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The chance of one prediction, drawn beforehand: the same whatever runs beside it."""
+
+    t: int
+    noise: Float[Tensor, "1 c h w"]
+    generator: Generator
 
 
 class MeanPrediction:
@@ -57,17 +68,28 @@ class MeanPrediction:
         """
         prior = self._denoiser.prior
         clean = prior.encode(picture)
-        total = torch.zeros_like(clean)
-        for _ in range(self._noises):
-            t = self._timesteps.draw(progress, draws.host)
-            alpha_bar = prior.alphas_cumprod[t : t + 1]
-            noise = torch.randn(clean.shape, generator=draws.device, device=clean.device)
-            noisy = add_noise(clean, noise, alpha_bar)
-            eps = self._denoiser.noise(noisy, t, view, noise, draws.host)
-            total += clean_from_noise(eps, noisy, alpha_bar)
-        found = prior.decode(total / self._noises)
+        drawn = [self._draw(clean, draws, progress) for _ in range(self._noises)]
+
+        @torch.no_grad()  # Threads have modes of their own.
+        def predicted(one: _Drawn) -> Tensor:
+            alpha_bar = prior.alphas_cumprod[one.t : one.t + 1]
+            noisy = add_noise(clean, one.noise, alpha_bar)
+            eps = self._denoiser.noise(noisy, one.t, view, one.noise, one.generator)
+            return clean_from_noise(eps, noisy, alpha_bar)
+
+        if clean.device.type == "cpu":
+            pictures = side_by_side(predicted, drawn)
+        else:
+            pictures = [predicted(one) for one in drawn]
+        found = prior.decode(torch.stack(pictures).mean(0))
         size = (found.shape[-2], found.shape[-1])
         return torch.where(torch.isfinite(found), found, resized(picture, size))
+
+    def _draw(self, clean: Tensor, draws: Draws, progress: float) -> _Drawn:
+        t = self._timesteps.draw(progress, draws.host)
+        noise = torch.randn(clean.shape, generator=draws.device, device=clean.device)
+        seed = int(torch.randint(2**62, (), generator=draws.host))
+        return _Drawn(t, noise, Generator().manual_seed(seed))
 
 
 def resized(picture: Float[Tensor, "1 c n n"], size: tuple[int, int]) -> Float[Tensor, "1 c m m"]:
@@ -133,7 +155,8 @@ def _gone(
 def _box(picture: Float[Tensor, "1 c n n"], width: float) -> Float[Tensor, "1 c n n"]:
     """Means over a square, an odd number of pixels wide; zero beyond the picture."""
     odd = max(1, round(width) // 2 * 2 + 1)
-    return functional.avg_pool2d(picture, odd, 1, odd // 2)
+    rows = functional.avg_pool2d(picture, (odd, 1), 1, (odd // 2, 0))
+    return functional.avg_pool2d(rows, (1, odd), 1, (0, odd // 2))
 
 
 class KeptDistillation:

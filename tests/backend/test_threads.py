@@ -1,12 +1,19 @@
 import os
 import subprocess
 import sys
+import threading
 
 import numba
 import pytest
 import torch
 
-from backend.threads import calm_thread_pools, configure_threads, few_torch_threads, usable_cores
+from backend.threads import (
+    calm_thread_pools,
+    configure_threads,
+    few_torch_threads,
+    side_by_side,
+    usable_cores,
+)
 
 DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -56,3 +63,33 @@ def test_the_loop_keeps_torch_to_one_thread_and_gives_the_others_back() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_side_by_side_keeps_the_order_and_gives_torch_one_thread_in_each() -> None:
+    before = numba.get_num_threads(), torch.get_num_threads()
+    both = threading.Barrier(2, timeout=30.0)
+
+    def slow(item: int) -> tuple[int, int]:
+        both.wait()
+        return item * item, torch.get_num_threads()
+
+    try:
+        numba.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))
+        if numba.get_num_threads() < 2:
+            pytest.skip("one thread: nothing runs beside anything")
+        assert side_by_side(slow, [3, 1, 2, 4]) == [(9, 1), (1, 1), (4, 1), (16, 1)]
+        assert torch.get_num_threads() == before[1]
+    finally:
+        numba.set_num_threads(before[0])
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_side_by_side_raises_what_an_item_raises(count) -> None:
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    try:
+        assert side_by_side(str, []) == []
+        with pytest.raises(ZeroDivisionError):
+            side_by_side(lambda item: 1 / item, [1, 0])
+    finally:
+        numba.set_num_threads(before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numba
 import pytest
 import torch
 from torch import Tensor
@@ -73,6 +74,18 @@ def test_the_picture_is_the_mean_of_the_one_step_predictions() -> None:
     assert painter.asked == 5
     mean = torch.full((1, 3, N, N), 0.2) + 0.1 * torch.stack(painter.noises).mean(0)
     assert torch.allclose(found, mean * 0.5 + 0.5, atol=1e-4)
+
+
+def test_predictions_do_not_depend_on_what_runs_beside_them() -> None:
+    before, found = numba.get_num_threads(), []
+    try:
+        for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
+            numba.set_num_threads(threads)
+            picture = torch.full((1, 3, N, N), 0.5)
+            found.append(_prediction(_Painter(0.2), 5).refine(picture, _view(), _draws()))
+    finally:
+        numba.set_num_threads(before)
+    assert torch.equal(*found)
 
 
 def test_the_pull_is_the_mean_residual_of_ref_sds() -> None:
