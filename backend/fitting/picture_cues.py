@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from backend.fitting.lifting import BONE_LANDMARKS, LANDMARKS, PLACES
 from backend.perception.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
+from backend.perception.subject import OTHER_SIDE
 
 _SIDE = 256
 # Lengths of the trunk that the picture is wide: from the feet to raised hands.
@@ -24,7 +25,6 @@ _BACKDROP = (0.75, 0.77, 0.78)
 # The network's scales at an eighth and a sixteenth of the picture: 40 and 112 channels.
 _SCALES = (2, 3)
 _HIPS, _SHOULDERS = (23, 24), (11, 12)
-_LEFT_RIGHT = ((1, 4), (2, 5), (3, 6), (7, 8), (9, 10), *((k, k + 1) for k in range(11, 32, 2)))
 
 
 def picture_cues(
@@ -64,10 +64,7 @@ def picture_cues(
 
 def mirrored_body(body: Float[np.ndarray, "33 2"], width: int) -> Float[np.ndarray, "33 2"]:
     """The landmarks of the photo's mirror image."""
-    order = np.arange(33)
-    for left, right in _LEFT_RIGHT:
-        order[left], order[right] = right, left
-    return np.asarray(body[order] * (-1.0, 1.0) + (width, 0.0))
+    return np.asarray(body[OTHER_SIDE] * (-1.0, 1.0) + (width, 0.0))
 
 
 def _cut_out(

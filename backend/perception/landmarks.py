@@ -12,6 +12,7 @@ from backend.errors import HumanRefError
 from backend.geometry.frames import CropFrame
 from backend.geometry.resampling import crop_map
 from backend.perception.backdrop import Backdrop, detection_picture
+from backend.perception.facing import faces_camera, seen_as_front
 from backend.perception.mediapipe_models import HandResult, MediapipeModels
 from backend.perception.people import (
     FoundPerson,
@@ -101,6 +102,18 @@ class MediapipeLandmarks:
                 f"{MIN_PERSON_HEIGHT} are needed.",
                 "Use a larger photo, or crop it around the person before scaling it down.",
             )
+        if not faces_camera(refined):
+            front = seen_as_front(self._models, picture, refined)
+            if front is not None:
+                refined = front
+            else:
+                warnings.append(
+                    (
+                        "seen_from_behind",
+                        "The person seems to be seen from behind; the face will be a guess. If they "
+                        "do face the camera, turn the body round in Blender, or use another photo.",
+                    )
+                )
         landmarks = self._landmarks(picture, refined)
         warnings += _cut_off(landmarks)
         return Detection(landmarks, refined.mask, others, len(people), index, tuple(warnings))

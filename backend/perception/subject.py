@@ -7,6 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, UInt8
 
+_SIDES = ((1, 4), (2, 5), (3, 6), (7, 8), (9, 10), *((k, k + 1) for k in range(11, 32, 2)))
+OTHER_SIDE = np.arange(33)
+"""Index of each of MediaPipe's body landmarks on the person's other side; its own in the middle."""
+for _left, _right in _SIDES:
+    OTHER_SIDE[[_left, _right]] = _right, _left
+
 
 @dataclass(frozen=True)
 class Photo:

@@ -19,7 +19,7 @@ from backend.training.dressing import Clothed
 from backend.training.figure import blend_skin
 from shared_protocol.skeleton import JOINT_INDEX
 
-_ALIGNMENT_ROUNDS = 6
+_ALIGNMENT_ROUNDS = 10
 _RIDGE = 1e-3
 
 
@@ -44,32 +44,38 @@ class BodyFitter:
 
         self._body = body
 
-        def rest(betas: Float[np.ndarray, "b"]) -> Float[np.ndarray, "v 3"]:
-            vertices, _ = body.rest(torch.from_numpy(betas.astype(np.float32)))
-            return vertices.numpy().astype(np.float64)
+        def rest(
+            betas: Float[np.ndarray, "b"],
+        ) -> tuple[Float[np.ndarray, "v 3"], Float[np.ndarray, "55 3"]]:
+            found = body.rest(torch.from_numpy(betas.astype(np.float32)))
+            vertices, joints = (array.numpy().astype(np.float64) for array in found)
+            return vertices, joints
 
-        self.template = rest(np.zeros(body.n_betas))
-        unit = np.eye(body.n_betas)
-        self._directions = np.stack([rest(b) - self.template for b in unit], -1)
-        mean = t_posed(base.shape({}))
+        self.template, joints = rest(np.zeros(body.n_betas))
+        unit = [rest(b) for b in np.eye(body.n_betas)]
+        self._directions = np.stack([vertices - self.template for vertices, _ in unit], -1)
+        shape = base.shape({})
+        mean = t_posed(shape)
         tree = cKDTree(mean)
-        # The mean adults of the two differ by centimetres: match, fit, match again.
-        nearest: Int[np.ndarray, "v"] = tree.query(self.template)[1]
+        # The mean adults of the two differ by centimetres, and matched from there features slide by
+        # two: the joints, which both have, bring them together first. Then match, fit, match again.
+        betas = _least_squares(np.stack([j - joints for _, j in unit], -1), shape.joints - joints)
         for _ in range(_ALIGNMENT_ROUNDS):
-            nearest = tree.query(rest(self._solve(mean[nearest])))[1]
-        self._nearest = nearest
+            self._nearest: Int[np.ndarray, "v"] = tree.query(rest(betas)[0])[1]
+            betas = self._solve(mean[self._nearest])
         self.canonical = canonical_places(body)
 
     def _solve(self, target: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "b"]:
-        basis = self._directions.reshape(-1, self._directions.shape[-1])
-        gram = basis.T @ basis + _RIDGE * np.eye(basis.shape[1])
-        return np.asarray(np.linalg.solve(gram, basis.T @ (target - self.template).ravel()))
+        return _least_squares(self._directions, target - self.template)
+
+    def betas(self, shape: BaseShape) -> Float[np.ndarray, "b"]:
+        """The body model's best shape."""
+        return self._solve(t_posed(shape)[self._nearest])
 
     def exact(self, person: Clothed) -> BodyPose:
         """The body model's best shape in the person's own pose."""
-        betas = self._solve(t_posed(person.shape)[self._nearest])
         return BodyPose(
-            betas=betas,
+            betas=self.betas(person.shape),
             full_pose=person.casting.pose,
             transl=person.lift.copy(),
             model=self._body.name,
@@ -111,6 +117,14 @@ class BodyFitter:
             canonical=interpolate(raster, self.canonical, faces),
             region=region,
         )
+
+
+def _least_squares(
+    directions: Float[np.ndarray, "n 3 b"], difference: Float[np.ndarray, "n 3"]
+) -> Float[np.ndarray, "b"]:
+    basis = directions.reshape(-1, directions.shape[-1])
+    gram = basis.T @ basis + _RIDGE * np.eye(basis.shape[1])
+    return np.asarray(np.linalg.solve(gram, basis.T @ difference.ravel()))
 
 
 def t_posed(shape: BaseShape) -> Float[np.ndarray, "v 3"]:

@@ -20,7 +20,7 @@ from backend.training.wardrobe import Split, Wardrobe
 
 MANIFEST = "people.json"
 STAGE = "people"
-FORMAT = 2
+FORMAT = 3
 """Counts up when the same seed makes other people or files."""
 
 TURN = 0.16

@@ -24,7 +24,7 @@ from backend.training.subjects import subject_files
 from backend.training.wardrobe import Split, Wardrobe
 
 MANIFEST = "people.json"
-FORMAT = 1
+FORMAT = 2
 """Counts up when the same seed makes other people or files."""
 STAGE = "people"
 

@@ -42,6 +42,16 @@ def test_the_exact_fit_finds_the_shape(toy_base: ToyBase, toy_assets: Path) -> N
     assert abs(min(layer.vertices[layer.faces, 1].min() for layer in person.layers)) < 1e-9
 
 
+def test_a_base_of_another_average_is_matched_point_by_point() -> None:
+    """Matched from the two averages alone, nearest points slide by centimetres and stay there."""
+    other = ToyBase(mean=(-1.0, 1.5, -1.2, 1.0))
+    body = other.body
+    shape = other.shape({"height": 0.7})
+    betas = BodyFitter(other, body).betas(shape)
+    found = body.pose(BodyPose(betas, np.zeros((55, 3)), np.zeros(3))).vertices
+    assert np.linalg.norm(found - shape.vertices, axis=1).max() < 2e-3
+
+
 def test_a_skirt_surrounds_the_legs(toy_base: ToyBase) -> None:
     shape = toy_base.shape({})
     marks = landmarks(shape)

@@ -15,12 +15,17 @@ from shared_protocol.skeleton import JOINT_INDEX, JOINT_NAMES
 
 
 class ToyBase:
-    """The shipped body in place of MakeHuman's base mesh: its rest pose is already the T-pose."""
+    """The shipped body in place of MakeHuman's base mesh: its rest pose is already the T-pose.
+
+    ``mean``: betas of its average person.
+    """
 
     phenotypes = ("height",)
 
-    def __init__(self) -> None:
+    def __init__(self, mean: tuple[float, ...] = ()) -> None:
         self.body = AnnyBody()
+        self._mean = np.zeros(self.body.n_betas)
+        self._mean[: len(mean)] = mean
         extra = {"root": "pelvis", "oris01": "jaw", "oris05": "jaw"}
         bones = [joint_bones()[name] for name in JOINT_NAMES] + list(extra)
         weights = np.zeros((len(self.body.regions), len(bones)))
@@ -37,8 +42,8 @@ class ToyBase:
         )
 
     def betas(self, phenotype: dict[str, float]) -> np.ndarray:
-        betas = np.zeros(self.body.n_betas)
-        betas[0] = 2.0 * (phenotype.get("height", 0.5) - 0.5)
+        betas = self._mean.copy()
+        betas[0] += 2.0 * (phenotype.get("height", 0.5) - 0.5)
         return betas
 
     def shape(self, phenotype: dict[str, float]) -> BaseShape:
