@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +13,7 @@ from backend.geometry.frames import CropFrame
 from backend.geometry.resampling import crop_map
 from backend.perception.backdrop import Backdrop, detection_picture
 from backend.perception.facing import faces_camera, seen_as_front
+from backend.perception.lost_hands import Side, move_wrist, where_an_arm_ends
 from backend.perception.mediapipe_models import HandResult, MediapipeModels
 from backend.perception.people import (
     FoundPerson,
@@ -138,6 +139,10 @@ class MediapipeLandmarks:
         world = world - (world[23] + world[24]) / 2.0
         left = self._hand(picture, person, "left", visibility)
         right = self._hand(picture, person, "right", visibility)
+        if left is None:
+            left = self._lost_hand(picture, person, "left", body, world)
+        if right is None:
+            right = self._lost_hand(picture, person, "right", body, world)
         face = face_3d = None
         if person.face is not None:
             face = person.face[:, :2].copy()
@@ -158,7 +163,7 @@ class MediapipeLandmarks:
         self,
         picture: UInt8[np.ndarray, "h w 3"],
         person: FoundPerson,
-        side: str,
+        side: Side,
         visibility: Float[np.ndarray, "33"],
     ) -> tuple[Float[np.ndarray, "21 2"], Float[np.ndarray, "21 3"]] | None:
         """One hand if it is seen: photo pixels, and metres from the wrist in world axes."""
@@ -170,25 +175,57 @@ class MediapipeLandmarks:
         torso = float(np.linalg.norm(shoulders - person.body[[23, 24], :2].mean(0)))
         center = wrist + 0.6 * (knuckle - wrist)
         length = max(0.9 * torso, 32.0)
-        crop = CropFrame(float(center[0]), float(center[1]), length / 2.0)
-
-        def in_photo(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-            return crop.to_photo((points * (2.0 / _HAND_PICTURE) - 1.0) * np.array([1.0, -1.0]))
-
         candidates = [
-            (hand, float(np.linalg.norm(in_photo(hand.points[:1])[0] - wrist)) / length)
-            for hand in self._models.hands(crop_map(picture, crop, _HAND_PICTURE))
+            (hand, float(np.linalg.norm(hand.points[0] - wrist)) / length)
+            for hand in self._hands_around(picture, center, length)
         ]
         best = _best_hand(candidates, side)
         if best is not None:
-            metres = (best.world - best.world[0]) * FROM_MEDIAPIPE
-            return in_photo(best.points), metres
+            return best.points, (best.world - best.world[0]) * FROM_MEDIAPIPE
         tracked = person.left_hand if side == "left" else person.right_hand
         if tracked is None or np.linalg.norm(tracked[0, :2] - wrist) > 0.25 * length:
             return None
         relative = (tracked - tracked[0]) * FROM_MEDIAPIPE
         size = max(float(np.linalg.norm(relative[9])), 1e-6)
         return tracked[:, :2].copy(), relative * np.float32(_WRIST_TO_KNUCKLE / size)
+
+    def _lost_hand(
+        self,
+        picture: UInt8[np.ndarray, "h w 3"],
+        person: FoundPerson,
+        side: Side,
+        body: Float[np.ndarray, "33 2"],
+        world: Float[np.ndarray, "33 3"],
+    ) -> tuple[Float[np.ndarray, "21 2"], Float[np.ndarray, "21 3"]] | None:
+        """A hand where the silhouette ends, far from the wrist that was told; as :meth:`_hand`.
+
+        Its wrist takes the place of the told one in ``body`` and ``world``.
+        """
+        place = where_an_arm_ends(person, side)
+        if place is None:
+            return None
+        seen = self._hands_around(picture, place.center, place.length)
+        best = max(
+            (hand for hand in seen if hand.is_left == (side == "left")),
+            key=lambda hand: hand.score,
+            default=None,
+        )
+        if best is None:
+            return None
+        move_wrist(body, world, side, best.points)
+        return best.points, (best.world - best.world[0]) * FROM_MEDIAPIPE
+
+    def _hands_around(
+        self, picture: UInt8[np.ndarray, "h w 3"], center: Float[np.ndarray, "2"], length: float
+    ) -> list[HandResult]:
+        """Hands in a square of ``length`` pixels, their points in photo pixels."""
+        crop = CropFrame(float(center[0]), float(center[1]), length / 2.0)
+
+        def in_photo(points: Float[np.ndarray, "21 2"]) -> Float[np.ndarray, "21 2"]:
+            return crop.to_photo((points * (2.0 / _HAND_PICTURE) - 1.0) * np.array([1.0, -1.0]))
+
+        seen = self._models.hands(crop_map(picture, crop, _HAND_PICTURE))
+        return [replace(hand, points=in_photo(hand.points)) for hand in seen]
 
 
 def _best_hand(candidates: list[tuple[HandResult, float]], side: str) -> HandResult | None:
