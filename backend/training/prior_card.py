@@ -118,7 +118,7 @@ a print, buttons, a tie, an apron.
 {batch["people"]} people x {batch["targets"]} views of {batch["width"]} x 128 pixels at all noise levels;
 min-SNR weights between 1/4 and 4 and an L1 loss on the picture's gradients; from
 {_percent(record["sharpen_from"])} of the run on also the last convolutions and, with weight
-{record["perceptual"]:g}, the distance of the features of EffNet-Lite0 (MediaPipe's, Apache-2.0);
+{record["perceptual"]:g}, the distance of the features of EfficientNet-Lite0 (trained on photos, Apache-2.0);
 {_percent(record["no_reference"])} without the photo,
 {_percent(record["no_warp"])} without its carried colours,
 {_percent(record["no_geometry"])} without the body;
