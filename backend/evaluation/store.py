@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+import backend
 from backend.evaluation.dataset import AZIMUTHS, subject_files
 from backend.evaluation.methods import Method
 from backend.export.pictures import write_picture
@@ -47,13 +48,21 @@ def fingerprint(method: Method, settings: GenerateSettings, subject: str) -> str
     """Names everything that a result depends on; equal for methods that are one and the same run."""
     parts = {
         "version": VERSION,
-        "humanref": metadata.version("humanref"),
+        "code": code_digest(Path(backend.__file__).parent),
         "fits": method.fits,
         "settings": json_types(dataclasses.asdict(settings)) if method.fits else None,
         "subject": subject,
         "prior": _prior(settings.prior) if method.reads_prior(settings) else None,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def code_digest(package: Path) -> str:
+    """SHA-256 over a package's modules and over what tells one set of its weights from another."""
+    files = [*package.rglob("*.py"), *package.rglob("weights/**/*.json")]
+    digests = [f"{InputFile.of(file).sha256} {file.relative_to(package)}" for file in sorted(files)]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def _prior(settings: PriorSettings) -> str | None:

@@ -180,6 +180,7 @@ def make_picture_guidance(
         elevation=settings.elevation,
         bank=settings.bank_views,
         every=settings.every,
+        seed=seed,
     )
     method: Residual
     watching: ReferenceDenoiser | None = None

@@ -14,8 +14,8 @@ class ViewSchedule:
 
     Before ``start`` none; then the back in ``back_share`` of the steps and else a uniform azimuth of
     [-180, 180] with a uniform elevation of [-elevation, elevation]; from ``refine_from`` on the views of
-    the bank, in any order. The front belongs to the photo: views within ``front_free`` degrees of it are
-    left out.
+    the bank, all of them in any order before one comes again. The front belongs to the photo: views
+    within ``front_free`` degrees of it are left out.
     """
 
     steps: int
@@ -27,6 +27,8 @@ class ViewSchedule:
     front_free: float = 10.0
     every: int = 1
     """Distil in one of so many steps."""
+    seed: int = 0
+    """Of the order of the bank's views, which hangs on nothing else: a resumed run goes on with it."""
 
     def progress(self, step: int) -> float:
         """Share of the distilling part of the run that lies behind ``step``, 0..1."""
@@ -47,13 +49,21 @@ class ViewSchedule:
         if step < self.first or (step - self.first) % self.every:
             return None
         if self.refines(step):
-            index = int(torch.randint(self.bank, (), generator=generator))
+            index = self._next(step)
             return (*self.bank_view(index), index)
         chance, around, tilt = torch.rand(3, generator=generator).tolist()
         if chance < self.back_share:
             return 180.0, 0.0, None
         free = 360.0 - 2.0 * self.front_free
         return self.front_free + around * free, (2.0 * tilt - 1.0) * self.elevation, None
+
+    def _next(self, step: int) -> int:
+        """The bank's view at a step that refines: rounds in which each comes once."""
+        waited = max(0, round(self.refine_from * self.steps) - self.first)
+        visit = (step - self.first) // self.every - -(-waited // self.every)
+        turn, place = divmod(visit, self.bank)
+        order = Generator().manual_seed(self.seed * 1_000_003 + turn)
+        return int(torch.randperm(self.bank, generator=order)[place])
 
     def level_view(self, azimuth: float, within: float = 0.0) -> int | None:
         """The bank's level view nearest to an azimuth, at most ``within`` degrees from it; None where there

@@ -40,9 +40,11 @@ def test_from_four_fifths_on_the_bank_is_visited_evenly() -> None:
     generator = torch.Generator().manual_seed(0)
     assert not PLAN.refines(9599)
     assert PLAN.refines(9600)
-    drawn = [PLAN.draw(9600, generator) for _ in range(2400)]
+    drawn = [PLAN.draw(step, generator) for step in range(9600, 12_000)]
     indices = [view[2] for view in drawn if view is not None]
-    assert set(indices) == set(range(24))
+    rounds = [indices[k : k + 24] for k in range(0, 2400, 24)]
+    assert all(set(each) == set(range(24)) for each in rounds)
+    assert len({tuple(each) for each in rounds}) > 90, "each round has an order of its own"
     for azimuth, elevation, index in (view for view in drawn[:50] if view is not None):
         assert index is not None
         assert (azimuth, elevation) == PLAN.bank_view(index)
@@ -69,3 +71,25 @@ def test_the_nearest_level_view_is_found_around_the_ring() -> None:
     other = plan.level_view(-90.0, within=15.0)
     assert other is not None
     assert plan.bank_view(other)[0] == pytest.approx(360.0 - azimuth)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_a_short_run_sees_every_view_of_the_bank(every: int) -> None:
+    """Drawn at chance, one run in a hundred would have no picture from behind."""
+    plan = ViewSchedule(
+        40 * every,
+        start=0.35,
+        refine_from=0.5,
+        back_share=0.0,
+        elevation=10.0,
+        bank=11,
+        every=every,
+        seed=3,
+    )
+    generator = torch.Generator().manual_seed(0)
+    views = [plan.draw(step, generator) for step in range(plan.steps)]
+    drawn = [view[2] for view in views if view is not None and view[2] is not None]
+    assert set(drawn[:11]) == set(range(11))
+    # A resumed run, whose generator is another, goes on in the same order.
+    again = [plan.draw(step, torch.Generator().manual_seed(9)) for step in range(plan.steps)]
+    assert drawn == [view[2] for view in again if view is not None and view[2] is not None]
