@@ -1,4 +1,4 @@
-"""The command line: ``humanref generate | estimate | doctor``."""
+"""The command line, ``humanref``."""
 
 from backend.cli.app import main
 

@@ -37,7 +37,8 @@ def run_make_people(args: MakePeople) -> dict[str, Any]:
 
     settings = PeopleSettings(args.count, args.seed, args.size, args.evaluation)
     wardrobe = Wardrobe(args.assets)
-    check_folder(args.output, needed_bytes(settings))
+    missing = sum(not (args.output / entry.name).exists() for entry in entries(settings))
+    check_folder(args.output, missing * needed_bytes(settings) // settings.count)
     with make_progress() as progress:
         start = time.perf_counter()
         progress(StageStarted("loading", "the base body and its shapes"))

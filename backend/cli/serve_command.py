@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
+from backend.cli.arguments import out_of_range
 from backend.cli.preflight import check_prior
 from backend.cli.serve_arguments import Serve
 from backend.errors import HumanRefError
@@ -19,6 +20,8 @@ from backend.service.worker import JobRunner
 from backend.service.worker_messages import LaneName
 from backend.settings import COMPACT_PRIOR, Guidance
 from shared_protocol.connection import Connection, default_connection_path
+
+_MOST_DAYS = 3650
 
 
 def run_serve(args: Serve) -> dict[str, Any]:
@@ -61,16 +64,15 @@ def serve_options(args: Serve) -> ServeOptions:
         check_prior(prior, "ref-sds")
         if not uses_compact_prior(prior) and find_spec("peft") is not None:
             guidances = get_args(Guidance)
-    for name, value, good in (
-        ("--max-jobs", args.max_jobs, args.max_jobs >= 1),
-        ("--ttl-days", args.ttl_days, 0 < args.ttl_days <= 3650),
-        ("--quota-gb", args.quota_gb, 0 < args.quota_gb < math.inf),
-        ("--idle-exit", args.idle_exit, args.idle_exit is None or args.idle_exit > 0),
+    idle = math.inf if args.idle_exit is None else args.idle_exit
+    for name, value, good, wanted in (
+        ("--max-jobs", args.max_jobs, args.max_jobs >= 1, "1 or more"),
+        ("--ttl-days", args.ttl_days, 0 < args.ttl_days <= _MOST_DAYS, f"0 to {_MOST_DAYS}"),
+        ("--quota-gb", args.quota_gb, 0 < args.quota_gb < math.inf, "a number above 0"),
+        ("--idle-exit", idle, idle > 0, "more than 0"),
     ):
         if not good:
-            raise HumanRefError(
-                "option_out_of_range", f"{name} {value} makes no sense.", "Give more than 0."
-            )
+            raise out_of_range(name, value, wanted)
     if args.smplx_model is not None and not args.smplx_model.exists():
         raise HumanRefError(
             "smplx_missing",

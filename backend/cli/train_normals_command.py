@@ -60,7 +60,13 @@ def run_train_normals(args: TrainNormals) -> dict[str, Any]:
         start = time.perf_counter()
         told = f"from step {trainer.step}" if trainer.step else f"seed {args.seed}"
         watched(StageStarted(STAGE, f"{len(people.train)} people, {told}"))
-        score = trainer.run(watched)
+        try:
+            score = trainer.run(watched)
+        except KeyboardInterrupt:
+            raise Cancelled(
+                f"Stopped; {args.output} holds what was finished.",
+                "The same command goes on from there.",
+            ) from None
         seconds = time.perf_counter() - start
         watched(StageFinished(STAGE, seconds))
     weights = args.output / WEIGHTS_FOLDER

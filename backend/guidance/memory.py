@@ -168,7 +168,7 @@ def count_parameters(folder: Path, part: str) -> int:
     files = [
         path
         for path in sorted((folder / part).glob("*.safetensors"))
-        if path.name.endswith(ends) and (variant or ".fp16." not in path.name)
+        if path.name.endswith(ends) and (variant or path.name.count(".") == 1)
     ]
     return sum(
         prod(entry["shape"])

@@ -95,7 +95,15 @@ def _why_no_lpips() -> str | None:
 def _lpips(device: torch.device, why: str) -> PerceptualLoss:
     import lpips
 
-    network: Any = lpips.LPIPS(net="vgg", verbose=False).to(device).eval().requires_grad_(False)
+    try:
+        network: Any = lpips.LPIPS(net="vgg", verbose=False)
+    except Exception as error:  # torch.load raises whatever a torn file makes its readers raise.
+        raise HumanRefError(
+            "weights_unreadable",
+            f"{_LPIPS_VGG} cannot be read ({type(error).__name__}).",
+            "Delete it and fetch it again, or use the features effnet-lite0.",
+        ) from error
+    network.to(device).eval().requires_grad_(False)
 
     def distance(first: Tensor, second: Tensor) -> Tensor:
         value: Tensor = network(first, second, normalize=True).mean()

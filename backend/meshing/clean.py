@@ -90,7 +90,7 @@ def largest_component(mesh: Mesh) -> Mesh:
 
 
 def clean(mesh: Mesh) -> Mesh:
-    """One watertight, consistently oriented piece, without degenerate triangles.
+    """The largest piece, which is watertight and consistently oriented.
 
     Raises:
         HumanRefError: ``mesh_not_closed`` when the surface has holes or non-manifold edges.

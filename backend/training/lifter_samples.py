@@ -6,7 +6,7 @@ import io
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -102,13 +102,17 @@ def see_people(
 ) -> SeenPeople:
     """Show every person's photo to the detector; those it finds nobody in are left out.
 
-    What was seen stands in ``kept``, now and then also on the way: the same call goes on there.
+    What was seen stands in ``kept``, now and then also on the way: the same call goes on there, and so
+    does one with more of the same people.
 
     Raises:
-        HumanRefError: ``disk_full``, ``unwritable``, ``write_failed``.
+        HumanRefError: ``output_exists`` where ``kept`` tells of other people; ``disk_full``,
+            ``unwritable``, ``write_failed``.
     """
-    seen, looked = _read_samples(kept)
-    entries = people.entries()
+    entries, whose = people.entries(), _whose(folder, people)
+    seen, looked = _read_samples(kept, whose)
+    if looked > len(entries):
+        raise _other_people(kept)
     start, begun = clock(), looked
     with MediapipeModels() as models:
         while looked < len(entries):
@@ -130,7 +134,7 @@ def see_people(
             each = (clock() - start) / (looked - begun)
             done = looked == len(entries)
             if done or looked % _SAVED_EVERY == 0:
-                _write_samples(kept, seen, looked)
+                _write_samples(kept, seen, looked, whose)
             on_event(Step(STAGE, looked, len(entries), each * (len(entries) - looked)))
     return _gathered(seen)
 
@@ -210,8 +214,23 @@ def _gathered(seen: _Seen) -> SeenPeople:
     )
 
 
-def _write_samples(file: Path, seen: _Seen, looked: int) -> None:
-    arrays: dict[str, Any] = {"looked": np.array(looked)}
+def _whose(folder: Path, people: NormalPeople) -> str:
+    """What tells these people from others, however many of them there are."""
+    manifest = folder / MANIFEST
+    told = json.loads(manifest.read_text("utf-8")) if manifest.is_file() else {}
+    return json.dumps({**told, **asdict(people), "count": 0}, sort_keys=True)
+
+
+def _other_people(kept: Path) -> HumanRefError:
+    return HumanRefError(
+        "output_exists",
+        f"{kept} tells of other people than those.",
+        "Choose another output folder.",
+    )
+
+
+def _write_samples(file: Path, seen: _Seen, looked: int, whose: str) -> None:
+    arrays: dict[str, Any] = {"looked": np.array(looked), "whose": np.array(whose)}
     if seen:
         all_of = _gathered(seen)
         pose = all_of.samples.pose
@@ -223,12 +242,14 @@ def _write_samples(file: Path, seen: _Seen, looked: int) -> None:
     write_whole(file, buffer.getvalue())
 
 
-def _read_samples(file: Path) -> tuple[_Seen, int]:
+def _read_samples(file: Path, whose: str) -> tuple[_Seen, int]:
     if not file.is_file():
         return [], 0
     try:
         with np.load(file) as data:
             looked = int(data["looked"])
+            if str(data["whose"]) != whose:
+                raise _other_people(file)
             if "flat" not in data:
                 return [], looked
             names = ("number", "flat", "world", "cues", "slopes")

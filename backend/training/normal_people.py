@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -95,20 +95,15 @@ def make_normal_people(
     fitter: BodyFitter,
     on_event: OnEvent,
     clock: Callable[[], float] = time.monotonic,
-    shuffled: Sequence[int] | None = None,
 ) -> int:
     """Make every person that is not there yet; the number made. Stopped, it leaves whole people.
-
-    ``shuffled`` is another order of the entries, for several processes at one folder.
 
     Raises:
         HumanRefError: ``asset_broken``, ``disk_full``, ``unwritable``, ``write_failed``.
     """
     everyone = settings.entries()
-    order = range(len(everyone)) if shuffled is None else shuffled
     start, made = clock(), 0
-    for done, k in enumerate(order):
-        name, split, number = everyone[k]
+    for done, (name, split, number) in enumerate(everyone):
         place = folder / name
         if place.exists():
             continue

@@ -112,8 +112,8 @@ class NormalTrainer:
                     f"Stopped after {self.step} of {total} steps.",
                     "The same command goes on there.",
                 ) from None
-        score = measure(self.average, self.people.validation, self._device, half=False)
         self.save()
+        score = measure(self.average, self.people.validation, self._device, half=False)
         save_normal_network(self.folder / WEIGHTS_FOLDER, self.average, self._record(score))
         return score
 

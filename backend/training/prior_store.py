@@ -51,20 +51,22 @@ class Views:
 
 
 class PackedPerson:
-    """A packed file, opened without reading it."""
+    """A packed file, of which only the views asked for are read."""
 
     def __init__(self, path: Path) -> None:
         angles = np.load(path.with_suffix(".angles.npy"))
         self.azimuth, self.elevation = angles[0], angles[1]
-        self._bytes = np.load(path, mmap_mode="r")
+        self.path = path
 
     def __len__(self) -> int:
         """Number of views; view 0 is the photo."""
-        return len(self._bytes)
+        return len(self.azimuth)
 
     def views(self, which: Sequence[int]) -> Views:
         """Read some views."""
-        raw = np.asarray(self._bytes[list(which)])
+        # Mapped for this moment only: a map holds a file open, and a set has more people than files that
+        # a process may open.
+        raw = np.asarray(np.load(self.path, mmap_mode="r")[list(which)])
         label = raw[..., 10]
         near = (label & 8) > 0
         words = raw[..., 11:15].astype(np.float32)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from backend.errors import HumanRefError
@@ -115,3 +116,11 @@ def test_a_file_without_a_header_is_refused(tmp_path: Path) -> None:
         with pytest.raises(HumanRefError) as error:
             count_parameters(tmp_path, "unet")
         assert error.value.code == "weights_unreadable"
+
+
+def test_other_copies_of_the_weights_are_not_counted(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    weights = {"weight": torch.zeros(5, 20)}
+    for name in ("model", "model.non_ema", "model.fp16", "model-00002-of-00002"):
+        save_file(weights, tmp_path / "unet" / f"{name}.safetensors")
+    assert count_parameters(tmp_path, "unet") == 200

@@ -15,7 +15,7 @@ import torch
 from toy_people import ToyBase
 
 from backend.cli import app
-from backend.errors import Cancelled
+from backend.errors import Cancelled, HumanRefError
 from backend.events import ignore_events
 from backend.fitting.lifter_weights import load_lifter, save_lifter
 from backend.fitting.lifting import BONES, LANDMARKS, LandmarkPose, shown_places
@@ -237,3 +237,12 @@ def test_a_stop_keeps_what_was_seen(
     with np.load(kept) as file:
         assert int(file["looked"]) == 6
     assert len(lifter_samples.see_people(*args, ignore_events).number) >= 9
+    more = tmp_path / "more"
+    open_people(more, NormalPeople(count=12, seed=5, size=32), "assets")
+    others = (more, replace(settings, seed=5), *args[2:])
+    with pytest.raises(HumanRefError) as caught:
+        lifter_samples.see_people(*others, ignore_events)
+    assert caught.value.code == "output_exists"
+    fewer = (people, replace(settings, count=3), *args[2:])
+    with pytest.raises(HumanRefError):
+        lifter_samples.see_people(*fewer, ignore_events)

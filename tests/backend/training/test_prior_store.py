@@ -97,3 +97,15 @@ def test_people_that_cannot_be_packed(tmp_path: Path) -> None:
     assert error.code == "people_size"
     assert "96 pixels" in error.message
     assert not list((tmp_path / "packed").rglob("*.npy"))
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux shows them"
+)
+def test_people_keep_no_file_open(packed: PeopleSplit) -> None:
+    """A set has more people than files that a process may open."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    people = [type(packed.train[0])(packed.train[0].path) for _ in range(20)]
+    for person in people:
+        person.views([0])
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
