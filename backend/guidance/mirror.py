@@ -24,6 +24,10 @@ _EDGE_PIXELS = 4
 # Share of the picture over which colours fade into the invented tone beyond the photo's edge.
 _FADE = 0.05
 
+# Hair is looked for by the colour of this share of the head from above; fewer pixels tell nothing, and
+# colours (sRGB) nearer than this are the same.
+_CROWN, _FEWEST, _SAME_TONE = 0.25, 12, 0.06
+
 
 def extend_colors(
     rgb: Shaped[np.ndarray, "h w *c"], inside: Bool[np.ndarray, "h w"]
@@ -52,8 +56,8 @@ def hide_face(
         face: the face's outline, filled.
         head: the head region of the parsing (face, hair and neck).
 
-    Each face pixel takes the colour of the hair beside and above it; below the level of the mouth the
-    neck keeps its skin. Without visible hair (a bald or covered head) the head's own upper rim serves.
+    Each face pixel takes the colour of the hair beside and above it; below the level of the mouth that of
+    the neck, or of what hides it. Without visible hair (a bald head) the head's own upper rim serves.
     """
     if not face.any():
         return rgb
@@ -64,8 +68,8 @@ def hide_face(
     above = np.zeros_like(face)
     above[: top + int(0.25 * height)] = True
     margin = cv2.dilate(face.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=2) > 0
-    hair = _unlike_skin(rgb, head & ~margin & above, rgb[face])
-    if hair.sum() < 12:
+    hair = _like_the_crown(rgb, head & ~margin & above, head, rgb[face])
+    if hair.sum() < _FEWEST:
         rim = np.zeros_like(face)
         rim[top : top + max(2, height // 8)] = True
         hair = face & rim
@@ -81,8 +85,19 @@ def hide_face(
     grain = samples[rng.integers(0, len(samples), face.shape)] - tone
     grain = cv2.GaussianBlur(grain.astype(np.float32), (0, 0), 1.0)
     painted = (0.5 * soft + 0.5 * tone + grain).clip(0, 1).astype(rgb.dtype)
-    weight = cv2.GaussianBlur((paint & ~hair).astype(np.float32), (0, 0), 1.5)[..., None]
-    return (rgb * (1 - weight) + painted * weight).astype(rgb.dtype)
+    # The chin gives way to what is beside it: a neck, long hair, the collar of a hood.
+    low = np.zeros_like(face)
+    low[nape:] = True
+    chin, beside = head & low & margin, head & low & ~margin
+    filled = painted
+    if beside.any():
+        below = cv2.GaussianBlur(low.astype(np.float32), (0, 0), 1.5)[..., None]
+        filled = painted * (1 - below) + extend_colors(rgb, beside) * below
+        paint |= chin
+    # Wide enough that no rim of skin shines through where it ends softly.
+    whole = cv2.dilate((paint & ~hair).astype(np.float32), np.ones((5, 5), np.uint8))
+    weight = cv2.GaussianBlur(whole, (0, 0), 1.5)[..., None]
+    return (rgb * (1 - weight) + filled * weight).astype(rgb.dtype)
 
 
 def invent_unknown(
@@ -110,18 +125,37 @@ def invent_unknown(
     return invented.astype(rgb.dtype)
 
 
-def _unlike_skin(
-    rgb: Float[np.ndarray, "n n 3"], where: Bool[np.ndarray, "n n"], skin: Float[np.ndarray, "k 3"]
+def _like_the_crown(
+    rgb: Float[np.ndarray, "n n 3"],
+    where: Bool[np.ndarray, "n n"],
+    head: Bool[np.ndarray, "n n"],
+    skin: Float[np.ndarray, "k 3"],
 ) -> Bool[np.ndarray, "n n"]:
-    """Of the pixels around a face those that are hair: forehead, temples and ears are the face's colour.
+    """Of the pixels around a face those that are hair, or what covers it: nearer in colour to the crown of
+    the head than to the face, as forehead, temples and ears are not.
 
-    All of them when nothing stands out (a bald head, hair of the skin's tone).
+    All of them where crown and face look the same (a bald head, hair of the skin's tone).
     """
-    if not where.any():
+    crown = where & (_rows_from_above(head) < _CROWN)
+    if crown.sum() < _FEWEST:
         return where
-    away = np.linalg.norm(rgb - np.median(skin, axis=0), axis=-1)
-    stands_out = where & (away > max(0.12, 0.5 * float(np.quantile(away[where], 0.9))))
-    return stands_out if stands_out.sum() >= 12 else where
+    tone, other = np.median(rgb[crown], axis=0), np.median(skin, axis=0)
+    if np.linalg.norm(tone - other) < _SAME_TONE:
+        return where
+    nearer = np.linalg.norm(rgb - tone, axis=-1) < np.linalg.norm(rgb - other, axis=-1)
+    # Dark strands and folds belong to it; pixels at the hairline are half skin.
+    whole = cv2.morphologyEx(
+        (where & nearer).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)
+    )
+    inner = (cv2.erode(whole, np.ones((3, 3), np.uint8)) > 0) & where
+    return inner if inner.sum() >= _FEWEST else where
+
+
+def _rows_from_above(region: Bool[np.ndarray, "n n"]) -> Float[np.ndarray, "n 1"]:
+    """How far below a region's uppermost pixel each row lies, in heights of the region."""
+    rows = np.nonzero(region.any(1))[0]
+    height = max(1, int(np.ptp(rows)))
+    return np.asarray((np.arange(len(region)) - rows.min())[:, None] / height)
 
 
 class MirrorGuidance:

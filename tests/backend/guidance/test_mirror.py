@@ -64,6 +64,27 @@ def test_a_forehead_and_ears_do_not_pass_for_hair() -> None:
         assert np.linalg.norm(_target(guidance, column, row, -1.0) - HAIR) < 0.2
 
 
+def test_a_painted_face_in_a_hood_leaves_the_hood_behind() -> None:
+    """The face is darker than its forehead: as far from its middle tone as skin is from hair elsewhere."""
+    person = _person()
+    y, x = np.mgrid[:N, :N]
+    person["rgb"][(x - 64) ** 2 + ((y - 36) / 1.2) ** 2 < 13**2] = SKIN
+    person["rgb"][person["face"] & (y > 32) & (y < 48)] = (0.16, 0.12, 0.1)
+    hidden = hide_face(person["rgb"], person["face"], person["head"])
+    assert np.linalg.norm(hidden[person["head"]] - HAIR, axis=-1).max() < 0.3
+
+
+def test_a_chin_gives_way_to_the_neck_below_it() -> None:
+    person = _person()
+    y, _ = np.mgrid[:N, :N]
+    lips, neck = (0.9, 0.1, 0.1), (0.6, 0.4, 0.3)
+    low = person["head"] & (y > 48)
+    person["rgb"][low & ~person["face"]] = neck
+    person["rgb"][low & person["face"]] = lips
+    hidden = hide_face(person["rgb"], person["face"], person["head"])[50:52, 60:69]
+    assert np.linalg.norm(hidden - neck, axis=-1).max() < 0.2
+
+
 def test_a_bald_head_keeps_its_skin_behind() -> None:
     person = _person()
     person["rgb"][person["head"]] = SKIN
