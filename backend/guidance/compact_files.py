@@ -4,7 +4,7 @@ model_index.json                                   what it is, digests, how it w
 unet/config.json                                   diffusers' UNet2DConditionModel
 unet/diffusion_pytorch_model.fp16.safetensors
 geometry_bias.safetensors                          of the reference attention
-seam_remover.safetensors                           the last convolutions; absent where none were trained
+seam_remover.safetensors                           the last convolutions
 scheduler/scheduler_config.json                    the noise schedule
 README.md                                          the model card
 """
@@ -110,8 +110,7 @@ def read_compact(folder: Path, device: torch.device) -> CompactModel:
             network = CompactNetwork(config, noise_schedule())
         network.unet.load_state_dict(_floats(load(data[UNET])))
         network.biases.load_state_dict(_floats(load(data[BIAS])))
-        if SEAMS in data:
-            network.seams.load_state_dict(_floats(load(data[SEAMS])))
+        network.seams.load_state_dict(_floats(load(data[SEAMS])))
     except (RuntimeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         # The weights are those of the index: it is the index that does not describe them.
         raise _corrupt(folder, INDEX) from error
@@ -127,9 +126,7 @@ def check_compact(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """
     try:
         index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        digests = {name: str(index["sha256"][name]) for name in (UNET, BIAS)}
-        if SEAMS in index["sha256"]:
-            digests[SEAMS] = str(index["sha256"][SEAMS])
+        digests = {name: str(index["sha256"][name]) for name in (UNET, BIAS, SEAMS)}
         data = {name: (folder / name).read_bytes() for name in digests}
     except FileNotFoundError as error:
         raise HumanRefError(

@@ -15,11 +15,10 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer, UInt8
 from torch import Tensor
 
-from backend.body.model import PosedBody, Region
+from backend.body.model import Region
 from backend.errors import HumanRefError
 from backend.geometry.cameras import OrthographicCamera
-from backend.geometry.frames import FieldToWorld
-from backend.geometry.rasterizer import Raster, rasterize
+from backend.geometry.rasterizer import Raster
 from backend.perception.parsing import fill_from_nearest
 
 _PARTS = (Region.HEAD, Region.UPPER, Region.LOWER, Region.FEET)
@@ -27,33 +26,21 @@ _PARTS = (Region.HEAD, Region.UPPER, Region.LOWER, Region.FEET)
 FACE_HIDDEN_FROM = 100.0
 
 
-def body_labels(
-    body: PosedBody, field_to_world: FieldToWorld, camera: OrthographicCamera, resolution: int
+def raster_labels(
+    seen: Raster, faces: Int[np.ndarray, "f 3"], regions: UInt8[np.ndarray, "v"]
 ) -> UInt8[np.ndarray, "n n"]:
     """The posed body's region in each pixel of a view; off the body that of its nearest pixel.
 
     Cloth and hair stand off the naked body: they belong to the part they surround.
 
     Args:
-        body: posed, in the world frame.
-        field_to_world: of the cube that the view shows.
-        camera: in the field frame.
-        resolution: side of the picture.
+        seen: the body, drawn.
+        faces: those that were drawn.
+        regions: the vertices' own.
 
     Raises:
         HumanRefError: ``regions_empty`` when the view shows nothing of the body.
     """
-    vertices = field_to_world.to_field(body.vertices)
-    faces = body.faces[body.outer_faces]
-    return raster_labels(
-        rasterize(camera.project(vertices), faces, resolution), faces, body.regions
-    )
-
-
-def raster_labels(
-    seen: Raster, faces: Int[np.ndarray, "f 3"], regions: UInt8[np.ndarray, "v"]
-) -> UInt8[np.ndarray, "n n"]:
-    """:func:`body_labels` of a view that is already drawn; ``regions`` are the vertices' own."""
     corners = faces[seen.face_index]
     nearest = np.take_along_axis(corners, seen.barycentric.argmax(-1)[..., None], -1)[..., 0]
     labels = np.where(seen.covered, regions[nearest], np.uint8(Region.BACKGROUND))

@@ -52,17 +52,6 @@ def test_a_network_comes_back_in_half_precision(folder: Path) -> None:
         assert processor._bias is bias
 
 
-def test_a_prior_whose_seams_were_never_trained_has_none(folder: Path) -> None:
-    index = json.loads((folder / INDEX).read_text())
-    del index["sha256"][SEAMS]
-    (folder / INDEX).write_text(json.dumps(index))
-    (folder / SEAMS).unlink()
-    seams = read_compact(folder, CPU).network.seams
-    picture = torch.randn(1, 48, 4, 4)
-    kept = seams(picture, torch.randn_like(picture), torch.randn_like(picture), torch.zeros(1))
-    assert torch.equal(kept, picture)
-
-
 def test_reading_draws_no_random_numbers(folder: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)

@@ -12,12 +12,13 @@ from backend.body.pose import BodyPose
 from backend.errors import HumanRefError
 from backend.geometry.cameras import OrthographicCamera
 from backend.geometry.frames import FieldToWorld
+from backend.geometry.rasterizer import rasterize
 from backend.guidance.target_regions import (
     BandCuts,
     band_cuts,
     band_labels,
-    body_labels,
     hidden_face,
+    raster_labels,
     with_background,
 )
 
@@ -32,13 +33,19 @@ def body() -> tuple[PosedBody, FieldToWorld]:
     return posed, FieldToWorld(scale, (float(middle[0]), float(middle[1]), float(middle[2])))
 
 
+def labels_of(body: PosedBody, frame: FieldToWorld, camera: OrthographicCamera) -> np.ndarray:
+    faces = body.faces[body.outer_faces]
+    drawn = rasterize(camera.project(frame.to_field(body.vertices)), faces, 96)
+    return raster_labels(drawn, faces, body.regions)
+
+
 @pytest.mark.parametrize("azimuth", [0.0, 90.0, 180.0])
 def test_body_labels_put_each_joint_in_its_part(
     body: tuple[PosedBody, FieldToWorld], azimuth: float
 ) -> None:
     posed, frame = body
     camera = OrthographicCamera(azimuth, 10.0)
-    labels = body_labels(posed, frame, camera, 96)
+    labels = labels_of(posed, frame, camera)
     assert labels.shape == (96, 96)
     assert set(np.unique(labels)) <= {1, 2, 3, 4}, "every pixel has the nearest part"
     wanted = {15: Region.HEAD, 9: Region.UPPER, 4: Region.LOWER, 10: Region.FEET}
@@ -54,7 +61,7 @@ def test_raised_arms_stay_upper_body_where_bands_call_them_head(
     """The T-pose's hands lie at the height of the neck: why bands are not our default."""
     posed, frame = body
     camera = OrthographicCamera(180.0)
-    labels = body_labels(posed, frame, camera, 96)
+    labels = labels_of(posed, frame, camera)
     x, y, _ = camera.project(frame.to_field(posed.joints[20][None]))[0]
     row, column = int((1 - y) / 2 * 96), int((x + 1) / 2 * 96)
     assert labels[row, column] == Region.UPPER
