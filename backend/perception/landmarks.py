@@ -12,7 +12,7 @@ from backend.errors import HumanRefError
 from backend.geometry.frames import CropFrame
 from backend.geometry.resampling import crop_map
 from backend.perception.backdrop import Backdrop, detection_picture
-from backend.perception.facing import faces_camera, seen_as_front
+from backend.perception.facing import faces_away, seen_as_front
 from backend.perception.lost_hands import Side, move_wrist, where_an_arm_ends
 from backend.perception.mediapipe_models import HandResult, MediapipeModels
 from backend.perception.people import (
@@ -103,7 +103,7 @@ class MediapipeLandmarks:
                 f"{MIN_PERSON_HEIGHT} are needed.",
                 "Use a larger photo, or crop it around the person before scaling it down.",
             )
-        if not faces_camera(refined):
+        if faces_away(refined):
             front = seen_as_front(self._models, picture, refined)
             if front is not None:
                 refined = front

@@ -9,7 +9,7 @@ import pytest
 from perception_support import Seen
 
 from backend.perception import facing
-from backend.perception.facing import faces_camera, seen_as_front, turned_round
+from backend.perception.facing import faces_away, seen_as_front, turned_round
 from backend.perception.landmarks import MediapipeLandmarks
 from backend.perception.mediapipe_models import HandResult, HolisticResult, MediapipeModels
 from backend.perception.people import FoundPerson
@@ -61,7 +61,16 @@ FACE = person(front=True, face=True)
 def test_three_fronts_or_two_with_a_face(monkeypatch, answers, is_front) -> None:
     found = second_thought(monkeypatch, *answers)
     assert (found is not None) == is_front
-    assert found is None or faces_camera(found)
+    assert found is None or not faces_away(found)
+
+
+def test_a_profile_is_neither_front_nor_back() -> None:
+    beside = person(front=True)
+    beside.body[[23, 24], :2] = (30.0, 40.0)
+    beside.body[[LEFT_SHOULDER, RIGHT_SHOULDER], :2] = ((29.0, 10.0), (32.0, 10.0))
+    assert not faces_away(beside)
+    beside.body[[LEFT_SHOULDER, RIGHT_SHOULDER], 0] = (26.0, 34.0)
+    assert faces_away(beside)
 
 
 def test_a_face_is_kept_but_never_a_mirrored_one(monkeypatch) -> None:
