@@ -67,7 +67,12 @@ def serve_options(args: Serve) -> ServeOptions:
     idle = math.inf if args.idle_exit is None else args.idle_exit
     for name, value, good, wanted in (
         ("--max-jobs", args.max_jobs, args.max_jobs >= 1, "1 or more"),
-        ("--ttl-days", args.ttl_days, 0 < args.ttl_days <= _MOST_DAYS, f"0 to {_MOST_DAYS}"),
+        (
+            "--ttl-days",
+            args.ttl_days,
+            0 < args.ttl_days <= _MOST_DAYS,
+            f"more than 0, {_MOST_DAYS} at most",
+        ),
         ("--quota-gb", args.quota_gb, 0 < args.quota_gb < math.inf, "a number above 0"),
         ("--idle-exit", idle, idle > 0, "more than 0"),
     ):

@@ -18,6 +18,7 @@ from backend.perception.subject import OTHER_SIDE
 
 _SHOULDERS, _HIPS = [11, 12], [23, 24]
 _PROFILE = 0.15
+"""Lengths of the trunk that shoulders lie apart at least, of someone who is not in profile."""
 _PADDING = 0.08
 _UPPER_BODY = 0.62
 """Share of the person's height that the looks at the upper body alone see."""
@@ -32,10 +33,10 @@ def faces_away(person: FoundPerson) -> bool:
     """
     body = person.body[:, :2].astype(np.float64)
     trunk = np.linalg.norm(body[_SHOULDERS].mean(0) - body[_HIPS].mean(0))
-    return bool(_leftwards(person) < -_PROFILE * trunk)
+    return bool(_shoulders_apart(person) < -_PROFILE * trunk)
 
 
-def _leftwards(person: FoundPerson) -> float:
+def _shoulders_apart(person: FoundPerson) -> float:
     """How far the left shoulder lies to the picture's right of the right one, as it does in front."""
     left, right = person.body[_SHOULDERS, 0]
     return float(left - right)
@@ -70,7 +71,7 @@ def seen_as_front(
 
 
 def _front(person: FoundPerson | None) -> FoundPerson | None:
-    return person if person is not None and _leftwards(person) > 0.0 else None
+    return person if person is not None and _shoulders_apart(person) > 0.0 else None
 
 
 def turned_round(person: FoundPerson) -> FoundPerson:
