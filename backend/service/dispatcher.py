@@ -24,6 +24,7 @@ from backend.service.worker_messages import (
     Finished,
     FromWorker,
     LaneName,
+    LetGo,
     Previewed,
     RunJob,
     StopJob,
@@ -119,6 +120,10 @@ class Dispatcher:
             worker = self._worker_of(job)
             if worker is not None:
                 worker.kill()
+        if jobs:
+            # Their files go; what a worker remembers of a photo goes with them.
+            for worker in self.workers.all:
+                worker.send(LetGo())
         self._forget_ready()
 
     # -- the loop's ---------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from backend.service.worker_messages import (
     Finished,
     FromWorker,
     LaneName,
+    LetGo,
     Quit,
     RunJob,
     StopJob,
@@ -55,6 +56,9 @@ class JobRunner(Protocol):
             Cancelled: ``is_stopped`` said so.
             HumanRefError: the job cannot be done.
         """
+
+    def let_go(self) -> None:
+        """Drop whatever is kept in memory of earlier jobs' photos; called between two jobs."""
 
 
 MakeRunner = Callable[[LaneName, "Path | None"], JobRunner]
@@ -87,7 +91,7 @@ class _Worker:
 
     def __init__(self, pipe: Connection, runner: JobRunner) -> None:
         self._pipe, self._runner = pipe, runner
-        self._jobs: queue.SimpleQueue[RunJob | Quit] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[RunJob | LetGo | Quit] = queue.SimpleQueue()
         self._stop: set[str] = set()
         self._sending = threading.Lock()
 
@@ -97,7 +101,10 @@ class _Worker:
             self._send(Warm(self._runner.warm()))
         except Exception as error:
             self._send(WarmingFailed(describe(error, {})))
-        while isinstance(job := self._jobs.get(), RunJob):
+        while not isinstance(job := self._jobs.get(), Quit):
+            if isinstance(job, LetGo):
+                self._runner.let_go()
+                continue
             self._send(self._do(job))
             self._stop.discard(job.uid)
 

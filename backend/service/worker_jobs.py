@@ -90,6 +90,10 @@ class PipelineRunner:
             return self._estimate(job, job.request, observer)
         return self._generate(job, job.request, observer)
 
+    def let_go(self) -> None:
+        """Forget the photo that the newest proposal saw."""
+        self._seen = None
+
     def _estimate(self, job: RunJob, request: EstimateJob, on_event: OnEvent) -> Finished:
         asked = self._request(job, request)
         if request.initial is not None:

@@ -52,6 +52,11 @@ class StopJob:
 
 
 @dataclass(frozen=True)
+class LetGo:
+    """Jobs were forgotten: remember nothing of what any job brought."""
+
+
+@dataclass(frozen=True)
 class Quit:
     """End the process."""
 
@@ -152,5 +157,5 @@ class Stopped:
     uid: str
 
 
-ToWorker = RunJob | StopJob | Quit
+ToWorker = RunJob | StopJob | LetGo | Quit
 FromWorker = Warm | WarmingFailed | Began | Told | Previewed | Finished | Failed | Stopped

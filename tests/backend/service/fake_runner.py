@@ -38,12 +38,22 @@ POSE = Pose(model="anny_smplx55", betas=(0.5,), full_pose=(0.0,) * 165, transl=(
 
 
 class FakeRunner:
-    """Words of a prompt: ``steps=N``, ``pause=SECONDS``, ``checkpoint``, and ways to end badly."""
+    """Words of a prompt: ``steps=N``, ``pause=SECONDS``, ``checkpoint``, and ways to end badly.
+
+    A photo that was estimated before is remembered, which the fit tells as a missing joint.
+    """
+
+    def __init__(self) -> None:
+        self._remembered: set[str] = set()
 
     def warm(self) -> Facts:
         """At once."""
         body = BodyInfo(name="anny_smplx55", licence="test", n_betas=1)
         return Facts(device="cpu: a test", providers={"fitting": "fake"}, bodies=(body,))
+
+    def let_go(self) -> None:
+        """Remember no photo."""
+        self._remembered.clear()
 
     def run(self, job: RunJob, send: Send, is_stopped: IsStopped) -> Finished:
         """Count, tell, preview; then hand over a file that says where the counting began."""
@@ -73,11 +83,13 @@ class FakeRunner:
             path = job.files[job.request.photo.sha256]
             raise HumanRefError("photo_unreadable", f"{path} or {path.name} is no picture.")
         body = put_result(job, "body", b"a body")
+        known = ("remembered",) if job.request.photo.sha256 in self._remembered else ()
+        self._remembered.add(job.request.photo.sha256)
         proposed = PoseProposed(
             pose=POSE,
             camera=Camera(pixels_per_metre=100.0, center_u=50.0, center_v=90.0),
             photo=PhotoInfo(width=100, height=100, sha256=job.request.photo.sha256),
-            fit=Fit(),
+            fit=Fit(missing_joints=known),
             body=body.blob,
         )
         return Finished(job.uid, proposed, (body,))

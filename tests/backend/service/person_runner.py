@@ -42,6 +42,9 @@ class PersonRunner:
         body = BodyInfo(name="anny_smplx55", licence="test", n_betas=10)
         return Facts(device="cpu: a test", providers={}, bodies=(body,))
 
+    def let_go(self) -> None:
+        """Nothing is kept."""
+
     def run(self, job: RunJob, send: Send, is_stopped: IsStopped) -> Finished:
         """An estimate at once, a character step by step."""
         if isinstance(job.request, Estimate):

@@ -243,6 +243,17 @@ def test_forget_deletes_files_at_once(client: RawClient, server: RunningServer) 
     assert list((server.options.data_dir / "jobs").iterdir()) == []
 
 
+def test_what_a_worker_remembers_of_a_photo_goes_with_its_jobs(client: RawClient) -> None:
+    def told() -> tuple[str, ...]:
+        return client.push(PoseProposed, client.estimate()).content.fit.missing_joints
+
+    client.ask(Forget(), Forgotten)
+    assert told() == ()
+    assert told() == ("remembered",)
+    client.ask(Forget(), Forgotten)
+    assert told() == ()
+
+
 def test_forget_of_a_running_job_ends_it(client: RawClient, server: RunningServer) -> None:
     job = client.submit("steps=1000 pause=0.02 checkpoint")
     client.until(job, "running", step=1)
