@@ -17,13 +17,12 @@ from backend.files import write_whole
 from backend.guidance.compact_network import (
     CompactNetwork,
     carried_colors,
-    token_places,
     unfold,
     without_warp,
 )
-from backend.guidance.geometry_bias import PlacedCall
 from backend.guidance.prior import add_noise, classifier_free_guidance
 from backend.training.prior_batches import PriorBatch, exact_batch
+from backend.training.prior_pass import beside
 from backend.training.prior_store import PackedPerson
 
 # Of the sixteen: 90, 135, 180 and 270 degrees.
@@ -128,27 +127,12 @@ def predict(
 
     Guidance other than 1 needs the photo; without it (``reference`` False) there is but one branch.
     """
-    count, rows, device = len(noisy), len(batch.photo), noisy.device
-    nobody = torch.zeros(count, dtype=torch.bool, device=device)
-    steps = torch.cat([torch.zeros(rows, dtype=torch.long), torch.full((count,), t)]).to(device)
+    nobody = torch.zeros(len(noisy), dtype=torch.bool, device=noisy.device)
+    steps = torch.full((len(noisy),), t, device=noisy.device)
     sides = []
     for alone in [~nobody, nobody] if guidance_scale != 1.0 else [nobody if reference else ~nobody]:
         maps = without_warp(batch.maps, alone)
-        call = PlacedCall(
-            rows=batch.owner,
-            leading=rows,
-            targets=token_places(maps, network.layers),
-            references=token_places(batch.photo_maps, network.layers),
-            alone=alone,
-        )
-        found: Tensor = network(
-            torch.cat([batch.photo, noisy]),
-            steps,
-            torch.cat([batch.photo_maps, maps]),
-            torch.cat([batch.photo_tokens, batch.tokens]),
-            call,
-        )
-        sides.append(found[rows:])
+        sides.append(beside(network, batch, noisy, steps, maps, alone))
     return classifier_free_guidance(sides[0], sides[-1], guidance_scale)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from backend.errors import HumanRefError
@@ -24,16 +24,15 @@ from backend.guidance.compact_network import (
     CompactConfig,
     CompactNetwork,
     noise_schedule,
-    token_places,
     unfold,
     without_geometry,
     without_warp,
 )
-from backend.guidance.geometry_bias import PlacedCall
 from backend.guidance.perceptual import feature_distance
 from backend.guidance.prior import add_noise
 from backend.perception.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
 from backend.training.prior_batches import BatchShape, PriorBatch, draw_batch
+from backend.training.prior_pass import beside
 from backend.training.prior_store import PackedPerson
 
 CHECKPOINT = "checkpoint.pt"
@@ -166,7 +165,7 @@ class PriorTrainer:
         noisy = add_noise(start, noise, alpha_bar)
         sharpens = self.step >= settings.sharpen_from * settings.steps
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.half):
-            found = beside(self.network, batch, noisy, t, maps, alone, device, seamless=sharpens)
+            found = beside(self.network, batch, noisy, t, maps, alone, seamless=sharpens)
         weight = batch.weight.to(device)
         loss = denoising_loss(found, clean, alpha_bar, weight, settings.sharpness)
         if sharpens and settings.perceptual > 0.0:
@@ -241,38 +240,6 @@ class PriorTrainer:
                 "Delete it to train from the beginning.",
             ) from error
         return True
-
-
-def beside(
-    network: CompactNetwork,
-    batch: PriorBatch,
-    noisy: Float[Tensor, "b c h w"],
-    t: Int[Tensor, "b"],
-    maps: Float[Tensor, "b m h w"],
-    alone: Bool[Tensor, "b"],
-    device: torch.device,
-    *,
-    seamless: bool = True,
-) -> Float[Tensor, "b c h w"]:
-    """One pass of clean photos (t = 0) and noisy targets; the targets' clean pictures."""
-    photo, rows = batch.photo.to(device), len(batch.photo)
-    photo_maps = batch.photo_maps.to(device)
-    call = PlacedCall(
-        rows=batch.owner.to(device),
-        leading=rows,
-        targets=token_places(maps, network.layers),
-        references=token_places(photo_maps, network.layers),
-        alone=alone,
-    )
-    found: Tensor = network(
-        torch.cat([photo, noisy]),
-        torch.cat([torch.zeros(rows, dtype=torch.long, device=device), t]),
-        torch.cat([photo_maps, maps]),
-        torch.cat([batch.photo_tokens, batch.tokens]).to(device),
-        call,
-        seamless=seamless,
-    )
-    return found[rows:]
 
 
 def denoising_loss(

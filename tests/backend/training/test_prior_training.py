@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 from ellipsoid_people import tiny_network
-from prior_people import CPU, tiny_trainer, tiny_training
+from prior_people import tiny_trainer, tiny_training
 
 from backend.errors import HumanRefError
 from backend.events import Event, Step, ignore_events
 from backend.guidance.compact_network import fold, without_warp
 from backend.training.prior_batches import exact_batch
+from backend.training.prior_pass import beside
 from backend.training.prior_store import PeopleSplit
 from backend.training.prior_training import (
     CHECKPOINT,
     PriorTrainer,
-    beside,
     denoising_loss,
     train_prior,
 )
@@ -159,7 +159,7 @@ def test_targets_alone_know_nothing_of_the_photo(packed: PeopleSplit) -> None:
     t, alone = torch.tensor([200, 800]), torch.tensor([True, False])
     maps = without_warp(batch.maps, alone)
     noisy = torch.full_like(batch.clean, 0.3)
-    one, two = (beside(network, each, noisy, t, maps, alone, CPU) for each in (batch, other))
+    one, two = (beside(network, each, noisy, t, maps, alone) for each in (batch, other))
     torch.testing.assert_close(one[0], two[0], rtol=0, atol=1e-6)
     assert (one[1] - two[1]).abs().max() > 1e-4
 
