@@ -28,7 +28,14 @@ class Oracle(CompactNetwork):
         self.asked: list[tuple[Tensor, Tensor]] = []
 
     def forward(
-        self, noisy: Tensor, t: Tensor, maps: Tensor, tokens: Tensor, call: object
+        self,
+        noisy: Tensor,
+        t: Tensor,
+        maps: Tensor,
+        tokens: Tensor,
+        call: object,
+        *,
+        seamless: bool = True,
     ) -> Tensor:
         self.asked.append((noisy, t))
         return torch.cat([noisy[:1], self.truth])
