@@ -24,7 +24,6 @@ from backend.service.worker_messages import (
     Finished,
     FromWorker,
     LaneName,
-    LetGo,
     Previewed,
     RunJob,
     StopJob,
@@ -121,9 +120,7 @@ class Dispatcher:
             if worker is not None:
                 worker.kill()
         if jobs:
-            # Their files go; what a worker remembers of a photo goes with them.
-            for worker in self.workers.all:
-                worker.send(LetGo())
+            self.workers.let_go()
         self._forget_ready()
 
     # -- the loop's ---------------------------------------------------------------------------------

@@ -11,7 +11,15 @@ from backend.service.memory import available_memory_mb
 from backend.service.options import ServeOptions
 from backend.service.worker import MakeRunner
 from backend.service.worker_handle import WorkerHandle
-from backend.service.worker_messages import Facts, FromWorker, LaneName, Quit, Warm, WarmingFailed
+from backend.service.worker_messages import (
+    Facts,
+    FromWorker,
+    LaneName,
+    LetGo,
+    Quit,
+    Warm,
+    WarmingFailed,
+)
 
 _WARM_BATCH_MB = 3000
 """Memory that must be free for a second warm process: what a standard fit needs at most."""
@@ -95,6 +103,11 @@ class Workers:
     def replace(self, worker: WorkerHandle) -> None:
         """Have a fresh process instead of one that cannot be trusted any more."""
         worker.kill()
+
+    def let_go(self) -> None:
+        """Have all of them drop what they remember of photos: jobs are being forgotten."""
+        for worker in self.all:
+            worker.send(LetGo())
 
     def close(self) -> None:
         """Ask idle workers to leave and start no more; busy ones are the caller's to stop."""
